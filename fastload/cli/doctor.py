@@ -1,0 +1,34 @@
+"""`fastload doctor`: the checks of this machine that a run makes, printed without a run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from fastload.cli.options import debug_option, option
+from fastload.errors import ExitCode
+
+_WORD: Final = {True: "ok", False: "LOW", None: "note"}
+
+
+@click.command(name="doctor", short_help="Check this machine: limits, clocks, priorities.")
+@option("Doctor", "--users", metavar="N", type=click.IntRange(min=1), help="Judge the limits by this many users.")
+@debug_option
+def command(users: int | None) -> int:
+    """Check this machine: limits, clocks, priorities.
+
+    Exit code 2 when a check fails that would refuse or spoil a run.
+    """
+    from fastload.engine.limits import checks
+    from fastload.plan.model import Load, Plan
+    from fastload.plan.target import Target
+
+    plan = None if users is None else Plan(targets=(Target(url="http://127.0.0.1:80"),), load=Load(users=users))
+    found = checks(plan)
+    name_width = max((len(check.name) for check in found), default=0)
+    value_width = max((len(check.value) for check in found), default=0)
+    for check in found:
+        hint = f"  {check.hint}" if check.hint else ""
+        click.echo(f"{_WORD[check.ok]:<4}  {check.name:<{name_width}}  {check.value:<{value_width}}{hint}".rstrip())
+    return ExitCode.USAGE if any(check.ok is False for check in found) else ExitCode.OK

@@ -1,0 +1,141 @@
+"""The command group, and the one place where an error becomes a line on stderr and an exit code.
+
+Knows the subcommands by name and one sentence only; importing this module imports none of them. Invariant: whatever goes wrong,
+stderr gets one line starting with `fastload: error:`; a traceback only with `--debug`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+import click
+
+from fastload import __version__
+from fastload.errors import ExitCode, FastloadError
+
+_COMMANDS: Final[dict[str, str]] = {
+    "run": "Load a server and report what was measured (the default command).",
+    "demo": "Start the built-in mock server, load it, compare both sides.",
+    "mock": "Serve the OpenAI chat API from a mock with exact timing.",
+    "plan": "Check a plan, print it as YAML.",
+    "report": "Print the result of an earlier run again.",
+    "doctor": "Check this machine: limits, clocks, priorities.",
+}
+"""Every subcommand: module `fastload.cli.NAME`, its `command`, and what the group's help says of it."""
+
+_MOST_USED: Final = (
+    ("--host URL", "Server under load, e.g. http://127.0.0.1:8000 or with /v1."),
+    ("--model NAME", "Model to ask for; the server's first when not given."),
+    ("--users N", "Concurrent users, each with a connection of its own."),
+    ("--duration T", "Length of the load: 500ms, 10s, 5m, 1h (30s)."),
+    ("--requests N", "Stop after this many requests."),
+    ("--prompts FILE", "Prompts to send, one a line; .jsonl and .json too."),
+    ("--slo GATE", "Fail (exit 1) unless it holds, e.g. 'ttft.p99<800ms'."),
+    ("-o, --out DIR", "Keep the result: summary.json, requests.csv."),
+)
+_OWN_OPTIONS: Final = frozenset({"--help", "-h", "--version", "-V"})
+
+
+class CommandGroup(click.Group):
+    """Imports a subcommand when it is called; arguments that start with an option go to `run`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the subcommands in the order of the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Return a subcommand, importing its module; None when there is none of that name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command = import_module(f"fastload.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Make `fastload --host ...` mean `fastload run --host ...`, and `fastload` alone print the help."""
+        if not args:
+            args = ["--help"]
+        if args[0].startswith("-") and args[0] not in _OWN_OPTIONS:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; an unknown one is an error with the nearest name."""
+        name = args[0]
+        if name not in _COMMANDS:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, _COMMANDS, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"commands: {', '.join(_COMMANDS)}"
+            raise FastloadError(f"no command {name!r}", hint=hint)
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """Write the commands from their sentences, importing none of them, then run's most used flags."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+        with formatter.section("Most used flags of run (all of them: fastload run --help)"):
+            formatter.write_dl(list(_MOST_USED))
+        with formatter.section("Options"):
+            formatter.write_dl([("-V, --version", "Print the version."), ("-h, --help", "Print this help.")])
+
+
+@click.command(
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    subcommand_metavar="[COMMAND] [FLAGS]",
+    epilog="Example: fastload --host http://127.0.0.1:8000 --users 50 --duration 30s",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="fastload", message="%(prog)s %(version)s")
+def group() -> None:
+    """Load an LLM server until it saturates, and measure it by the kernel's clock."""
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code; the console script's entry point."""
+    raise SystemExit(run_command_line())
+
+
+def run_command_line(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return the process exit code; prints the error, if there is one."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    try:
+        result = group.main(args=arguments, prog_name="fastload", standalone_mode=False)
+        sys.stdout.flush()
+        return int(result) if isinstance(result, int) else ExitCode.OK
+    except FastloadError as error:
+        return _say(str(error), error.exit_code, debug)
+    except click.UsageError as error:
+        return _say(_usage_line(error), ExitCode.USAGE, debug)
+    except click.ClickException as error:
+        return _say(error.format_message(), ExitCode.USAGE, debug)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted", ExitCode.INTERRUPTED, debug)
+    except BrokenPipeError:
+        # The reader of stdout left (`fastload ... | head`): nothing is wrong here, and Python must not complain at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return _say(f"unexpected {text} - this is a bug in fastload - run again with --debug for its origin", 1, debug)
+
+
+def _usage_line(error: click.UsageError) -> str:
+    """Return click's message in the shape of every other: lower case, no closing stop, where to read more."""
+    message = error.format_message().strip().rstrip(".")
+    where = error.ctx.command_path if error.ctx is not None else "fastload"
+    return f"{message[:1].lower()}{message[1:]} - see {where} --help"
+
+
+def _say(text: str, exit_code: int, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    print(f"fastload: error: {' '.join(text.split())}", file=sys.stderr)
+    return exit_code

@@ -1,0 +1,48 @@
+"""One measured run, from a checked plan to its printed and stored result; `run` and `demo` share it.
+
+Knows nothing of how a run is carried out. Invariant: stdout carries the report, or with `--json -` the summary and nothing else
+(the report goes to stderr then); the live view is drawn on stderr.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from fastload.cli.outputs import REQUESTS_FILE, STDOUT, SUMMARY_FILE, Outputs, check_outputs, report_console
+from fastload.cli.prepare import check_plan
+from fastload.engine.supervisor import run_load
+from fastload.errors import ExitCode
+from fastload.plan.model import Plan
+from fastload.report.json import write_summary
+from fastload.report.live import LiveView
+from fastload.report.tables import write_requests_csv
+from fastload.report.text import print_summary
+from fastload.stats.result import Summary
+from fastload.verdict.decide import assess
+
+
+def measure(plan: Plan, outputs: Outputs) -> tuple[Summary, ExitCode]:
+    """Run a plan, store and print its result; return the summary and the exit code that goes with it.
+
+    Raises:
+        FastloadError: the plan cannot be run or the result not be written.
+    """
+    check_plan(plan)
+    check_outputs(outputs)
+    wanted = outputs.live and not outputs.quiet
+    with LiveView(Console(stderr=True, force_terminal=None if wanted else False)) as view:
+        # Without a view no frames are asked for, so that nothing is computed that nobody sees.
+        facts, collector = run_load(plan, view.update if view.active else None)
+    summary, code = assess(facts, collector)
+    # Stored before it is printed: a closed pipe on stdout must not cost the result.
+    if outputs.out is not None:
+        write_summary(summary, outputs.out / SUMMARY_FILE)
+        write_requests_csv(outputs.out / REQUESTS_FILE, facts, collector.records())
+    if outputs.json_file is not None:
+        write_summary(summary, outputs.json_file)
+    if not outputs.quiet:
+        console = report_console(stderr=outputs.json_file == STDOUT)
+        print_summary(summary, console)
+        if outputs.out is not None:
+            console.print(f"result in {outputs.out}", highlight=False, markup=False)
+    return summary, code

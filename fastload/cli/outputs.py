@@ -1,0 +1,65 @@
+"""Where a result goes: files, their names, the console; and the check that it can go there, made before a run.
+
+Knows nothing of runs. Invariant: places accepted here are writable, so a run's result is not lost for want of a directory.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fastload.errors import FastloadError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SUMMARY_FILE: Final = "summary.json"
+REQUESTS_FILE: Final = "requests.csv"
+STDOUT: Final = Path("-")
+_FILE_COLUMNS: Final = 132
+"""Width of a report that goes to a file or pipe, where there is no terminal to fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where a result goes; no part of the plan."""
+
+    out: Path | None = None
+    """Directory for `summary.json` and `requests.csv`."""
+    json_file: Path | None = None
+    """File for the summary; `-` is stdout."""
+    live: bool = True
+    quiet: bool = False
+
+
+def check_outputs(outputs: Outputs) -> None:
+    """Make the directory of a result and refuse places that could not be written to.
+
+    Raises:
+        FastloadError: the directory cannot be made or written to, or the file's directory is not there.
+    """
+    out, json_file = outputs.out, outputs.json_file
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FastloadError(f"cannot make the directory {out}", why=(error.strerror or str(error)).lower()) from None
+        if not os.access(out, os.W_OK | os.X_OK):
+            raise FastloadError(f"cannot write to the directory {out}", why="permission denied")
+    if json_file is not None and json_file != STDOUT:
+        if json_file.is_dir():
+            raise FastloadError(f"--json {json_file} is a directory", hint="name a file, or - for stdout")
+        if not json_file.parent.is_dir():
+            raise FastloadError(f"--json {json_file} has no directory to be in", why=f"{json_file.parent} does not exist")
+        if not os.access(json_file if json_file.exists() else json_file.parent, os.W_OK):
+            raise FastloadError(f"cannot write --json {json_file}", why="permission denied")
+
+
+def report_console(*, stderr: bool = False) -> Console:
+    """Return the console a report is printed on: as wide as the terminal, or wide enough for a table in a file."""
+    from rich.console import Console
+
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=_FILE_COLUMNS)

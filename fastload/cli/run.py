@@ -1,0 +1,38 @@
+"""`fastload run`: load a server and report what was measured. The default command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fastload.cli.options import GroupedCommand, output_options, plan_flags, plan_options
+
+
+@click.command(cls=GroupedCommand, name="run", short_help="Load a server and report what was measured.")
+@plan_options
+@output_options
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    config: Path | None,
+    out: Path | None,
+    json_file: Path | None,
+    no_live: bool,
+    quiet: bool,
+    **_: object,
+) -> int:
+    """Load a server and report what was measured.
+
+    Exit codes: 0 done and every gate held, 1 a gate failed, 2 usage or plan error, 3 the run is INVALID (the generator was the
+    limit), 4 target unreachable, 5 every request failed, 130 interrupted twice. Ctrl-C once drains and reports.
+    """
+    from fastload.plan.load import load_plan
+
+    plan = load_plan(config, plan_flags(context))
+
+    from fastload.cli.measure import measure
+    from fastload.cli.outputs import Outputs
+
+    return measure(plan, Outputs(out, json_file, live=not no_live, quiet=quiet))[1]

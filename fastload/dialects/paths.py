@@ -1,0 +1,51 @@
+"""The grammar of content paths (`choices[*].delta.content`) and the walk along one over a parsed event.
+
+Knows nothing of any API. Invariant: what `find` yields is what the native matcher sees at the same compiled path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+Path = tuple[str | None, ...]
+"""A compiled path: object keys, and None for `[*]`, every element of an array."""
+
+_STEP: Final = re.compile(r"\.?(?P<key>[A-Za-z0-9_$-]+)|(?P<every>\[\*\])")
+
+
+def compile_path(text: str) -> Path:
+    """Return the steps of a path text such as `choices[*].delta.content`.
+
+    Raises:
+        ValueError: it is empty, starts or ends with a dot, or holds anything but keys, dots and `[*]`.
+    """
+    steps: list[str | None] = []
+    position = 0
+    while position < len(text):
+        match = _STEP.match(text, position)
+        # A dot stands between two steps and nowhere else; a key needs one unless it comes first.
+        if match is None or (match["key"] is not None and (text[position] == ".") != (position > 0)):
+            raise ValueError(
+                f"bad path {text!r} at character {position + 1}: write keys, dots and [*] as in choices[*].delta.content"
+            )
+        steps.append(match["key"])
+        position = match.end()
+    if not steps:
+        raise ValueError("bad path '': it has no steps")
+    return tuple(steps)
+
+
+def find(value: object, path: Path) -> Iterator[object]:
+    """Yield every value at `path` in a parsed JSON value, in document order; nothing where a step does not apply."""
+    if not path:
+        yield value
+        return
+    step, rest = path[0], path[1:]
+    if step is None:
+        if isinstance(value, list):
+            for item in value:
+                yield from find(item, rest)
+    elif isinstance(value, dict) and step in value:
+        yield from find(value[step], rest)

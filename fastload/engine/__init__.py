@@ -1,0 +1,1 @@
+"""The running part: supervisor, workers, users, connections. The only package that uses asyncio."""

@@ -1,0 +1,137 @@
+"""Before any load: is the server there, does TLS work, which model does it serve.
+
+Runs in a child process of its own, so that the parent of the workers never has an event loop, a thread or aiohttp in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from fastload.engine.dial import Address, AddressInfo, DialError, dial
+from fastload.engine.tls import make_context
+from fastload.errors import ExitCode, FastloadError
+from fastload.plan.model import Plan
+from fastload.samples.layout import Outcome
+from fastload.workload.requests import join_path, request_headers
+
+_MODELS_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What preflight found."""
+
+    address: Address
+    context: ssl.SSLContext | None
+    model: str | None
+    """The plan's model, else the server's first, else None."""
+
+
+def preflight(plan: Plan) -> Reached:
+    """Resolve and reach the server of a plan.
+
+    Raises:
+        FastloadError: exit code 4 when it cannot be reached, 2 when a TLS file cannot be used.
+    """
+    context = _context(plan)
+    target = plan.target
+    infos: tuple[AddressInfo, ...] = ()
+    if plan.unix_socket is None:
+        try:
+            infos = tuple(socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))  # type: ignore[arg-type]
+        except OSError as error:
+            raise _unreachable(plan, f"the name {target.host!r} does not resolve ({error.strerror or error})") from None
+    address = Address(infos, plan.unix_socket, target.host)
+    answer = _in_child(plan, address, context)
+    if "error" in answer:
+        raise _unreachable(plan, str(answer["error"]))
+    # One address that works spares every connection the race between several.
+    family = answer.get("family")
+    working = tuple(info for info in infos if info[0] == family and info[4][0] == answer.get("peer"))
+    return Reached(Address(working or infos, plan.unix_socket, target.host), context, plan.model or answer.get("model"))
+
+
+def _context(plan: Plan) -> ssl.SSLContext | None:
+    if plan.target.scheme != "https":
+        return None
+    try:
+        return make_context(plan.tls)
+    except (OSError, ssl.SSLError) as error:
+        names = ", ".join(str(path) for path in (plan.tls.cacert, plan.tls.cert, plan.tls.key) if path is not None)
+        raise FastloadError(f"cannot use the TLS files ({names}): {error}", hint="they must be readable PEM files") from None
+
+
+def _unreachable(plan: Plan, text: str) -> FastloadError:
+    where = plan.target.url if plan.unix_socket is None else f"{plan.target.url} through {plan.unix_socket}"
+    return FastloadError(
+        f"cannot reach {where}: {text}", why="nothing was measured", hint="check the server and the URL", exit_code=ExitCode.UNREACHABLE
+    )
+
+
+def _in_child(plan: Plan, address: Address, context: ssl.SSLContext | None) -> dict[str, Any]:
+    """Run the check in a forked child and return its JSON answer."""
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reading)
+            answer = asyncio.run(_reach(plan, address, context))
+            os.write(writing, orjson.dumps(answer))
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        text = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if status != 0 or not text:
+        return {"error": f"the check of the server ended with status {status}"}
+    answer = orjson.loads(text)
+    assert isinstance(answer, dict)
+    return answer
+
+
+async def _reach(plan: Plan, address: Address, context: ssl.SSLContext | None) -> dict[str, Any]:
+    try:
+        sock, _ = await dial(address, context)
+    except DialError as error:
+        prefix = "TLS: " if error.outcome is Outcome.TLS else ""
+        return {"error": prefix + str(error)}
+    answer: dict[str, Any] = {"family": int(sock.family)}
+    if sock.family != socket.AF_UNIX:
+        answer["peer"] = sock.getpeername()[0]
+    sock.close()
+    if plan.model is None:
+        answer["model"] = await _first_model(plan, context)
+    return answer
+
+
+async def _first_model(plan: Plan, context: ssl.SSLContext | None) -> str | None:
+    """Ask `/v1/models`; None when the server does not answer it, which is no fault: llama.cpp needs no model name."""
+    import aiohttp
+
+    connector = aiohttp.UnixConnector(plan.unix_socket) if plan.unix_socket else aiohttp.TCPConnector(ssl=context or False)
+    headers = {name: value for name, value in request_headers(plan).items() if name.lower() != "content-type"}
+    url = f"{plan.target.scheme}://{plan.target.authority}{join_path(plan.target.base_path, '/v1/models')}"
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_MODELS_TIMEOUT_S)) as session,
+            session.get(url, headers={**headers, "Accept": "application/json"}) as response,
+        ):
+            listed = orjson.loads(await response.read())
+    except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError):
+        return None
+    models = listed.get("data") if isinstance(listed, dict) else None
+    first = models[0].get("id") if isinstance(models, list) and models and isinstance(models[0], dict) else None
+    return first if isinstance(first, str) else None

@@ -1,0 +1,315 @@
+"""The parent of the workers: plans, forks, reads the rings while they run, and gathers the facts when they are done.
+
+A plain loop, not asyncio: it sleeps in a selector, wakes at least every 50 ms, and moves what is in the rings to the collector.
+Invariant: whatever happens to workers or signals, it returns facts of what was measured, and no process is left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import selectors
+import signal
+import socket
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from types import FrameType
+from typing import Any, Final
+
+from fastload import __version__
+from fastload.clock import monotonic_ns, utc_now
+from fastload.dialects.registry import get_dialect
+from fastload.engine import limits
+from fastload.engine.control import Channel
+from fastload.engine.crew import WorkerProcess, fork_workers, reap_all
+from fastload.engine.frames import FrameMaker
+from fastload.engine.hostfacts import host_facts, pss_bytes
+from fastload.engine.preflight import preflight
+from fastload.engine.worker import WorkerSpec
+from fastload.errors import FastloadError
+from fastload.plan.model import Plan
+from fastload.samples.ring import WorkerBlock
+from fastload.stats.collector import Collector
+from fastload.stats.facts import LiveFrame, RunFacts, UserSample
+from fastload.workload.requests import RequestBuilder
+
+TICK_S: Final = 0.05
+"""How long samples may wait in a ring; the rings hold eight times that at the highest rate one core can decode."""
+FRAME_NS: Final = 250_000_000
+USER_SAMPLE_NS: Final = 100_000_000
+READY_TIMEOUT_NS: Final = 60_000_000_000
+"""Building the first requests of a large prompt file takes seconds, not a minute."""
+START_DELAY_NS: Final = 20_000_000
+"""Between "go" and the load: all workers start at the same moment."""
+STOP_GRACE_NS: Final = 5_000_000_000
+"""Beyond stop and drain; a worker that needs longer hangs."""
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SCM_TIMESTAMPNS: Final = 35
+
+
+def run_load(plan: Plan, on_frame: Callable[[LiveFrame], None] | None = None) -> tuple[RunFacts, Collector]:
+    """Carry out a plan and return what it left behind.
+
+    Args:
+        plan: what to run.
+        on_frame: called about four times a second with what a live view shows.
+
+    Raises:
+        FastloadError: the load cannot fit this machine (exit 2) or the server cannot be reached (exit 4); nothing was sent.
+    """
+    cpus = limits.choose_cpus(plan)
+    limits.prepare(plan, len(cpus))
+    realtime = limits.choose_realtime(plan, cpus)
+    dialect = get_dialect(plan.api)
+    reached = preflight(plan)
+    plan = plan.model_copy(update={"model": reached.model, "api": dialect.name})
+    builder = RequestBuilder(plan, plan.target, dialect)
+    epoch_ns = monotonic_ns()
+    specs: list[tuple[WorkerSpec, Channel]] = []
+    for index, cpu in enumerate(cpus):
+        ours, theirs = Channel.pair()
+        spec = WorkerSpec(
+            index=index,
+            workers=len(cpus),
+            cpu=cpu,
+            realtime=realtime,
+            plan=plan,
+            dialect=dialect,
+            builder=builder,
+            address=reached.address,
+            context=reached.context,
+            epoch_ns=epoch_ns,
+            block=WorkerBlock(),
+            channel=theirs,
+        )
+        specs.append((spec, ours))
+    with _wake_kernel_stamps(), _Signals() as signals, _Aside(cpus):
+        return _Supervisor(plan, epoch_ns, fork_workers(specs), signals, on_frame).run()
+
+
+def _wake_kernel_stamps() -> socket.socket:
+    """Return an open socket that asks for receive stamps.
+
+    The kernel switches stamping on when the first socket asks, a moment later than that: ask before the first connection does.
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SCM_TIMESTAMPNS, 1)
+    except OSError:
+        pass  # then the reads carry no stamp either, and the result says so
+    return sock
+
+
+class _Signals:
+    """Counts Ctrl-C (and the polite ways to end a process) and wakes the selector."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        self.reading, self._writing = socket.socketpair()
+        self.reading.setblocking(False)
+        self._writing.setblocking(False)
+        signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            self._before[number] = signal.signal(number, self._count)
+        return self
+
+    def _count(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+
+    def __exit__(self, *exc: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        signal.set_wakeup_fd(-1)
+        self.reading.close()
+        self._writing.close()
+
+
+class _Aside:
+    """Keeps the supervisor off the workers' cores while they run, where there are others."""
+
+    def __init__(self, cpus: list[int | None]) -> None:
+        self._before = os.sched_getaffinity(0)
+        self._free = self._before - {cpu for cpu in cpus if cpu is not None}
+
+    def __enter__(self) -> None:
+        if self._free:
+            os.sched_setaffinity(0, self._free)
+
+    def __exit__(self, *exc: object) -> None:
+        os.sched_setaffinity(0, self._before)
+
+
+class _Supervisor:
+    def __init__(
+        self,
+        plan: Plan,
+        epoch_ns: int,
+        workers: list[WorkerProcess],
+        signals: _Signals,
+        on_frame: Callable[[LiveFrame], None] | None,
+    ) -> None:
+        self._plan = plan
+        self._workers = workers
+        self._signals = signals
+        self._on_frame = on_frame
+        self._epoch_ns = epoch_ns
+        self._collector = Collector(epoch_ns)  # starts compiling the kernels in a thread: only after the fork
+        self._frames = FrameMaker(plan, workers, self._collector)
+        self._selector = selectors.DefaultSelector()
+        self._user_samples: list[UserSample] = []
+        self._interrupts = 0
+        self._reasons: list[str] = []
+        self._stopped_ns: int | None = None
+        self._pss_bytes = 0
+
+    def run(self) -> tuple[RunFacts, Collector]:
+        self._selector.register(self._signals.reading, selectors.EVENT_READ)
+        for worker in self._workers:
+            self._selector.register(worker.channel, selectors.EVENT_READ)
+        try:
+            self._wait_until_ready()
+            started_at = utc_now()
+            start_ns = monotonic_ns() + START_DELAY_NS
+            load = self._plan.load
+            self._collector.set_window(start_ns + int(load.warmup_s * 1e9), None)
+            self._tell("go", start_ns=start_ns)
+            self._watch(start_ns)
+        finally:
+            reap_all(self._workers, grace_s=1.0)
+            self._selector.close()
+        self._read_rings()
+        return self._gather(started_at, start_ns), self._collector
+
+    def _tell(self, what: str, **values: Any) -> None:
+        for worker in self._workers:
+            if not worker.ended:
+                worker.channel.send(what=what, **values)
+
+    def _wait_until_ready(self) -> None:
+        until_ns = monotonic_ns() + READY_TIMEOUT_NS
+        while not all(worker.ready for worker in self._workers):
+            self._sleep()
+            dead = next((worker for worker in self._workers if worker.ended), None)
+            if dead is not None:
+                raise FastloadError(f"worker {dead.spec.index} could not start ({dead.died})", hint="its own message is above")
+            if self._interrupts:
+                raise KeyboardInterrupt
+            if monotonic_ns() > until_ns:
+                raise FastloadError(f"the workers were not ready after {READY_TIMEOUT_NS // 10**9} s", hint="use fewer or smaller prompts")
+
+    def _watch(self, start_ns: int) -> None:
+        """Read the rings until every worker has ended."""
+        load = self._plan.load
+        end_ns = None if load.duration_s is None else start_ns + int(load.duration_s * 1e9)
+        next_frame_ns = next_sample_ns = start_ns
+        measured_memory = False
+        while not all(worker.ended for worker in self._workers):
+            self._sleep()
+            self._read_rings()
+            now_ns = monotonic_ns()
+            if now_ns >= next_sample_ns:
+                self._sample_users(now_ns)
+                next_sample_ns = now_ns + USER_SAMPLE_NS
+            if end_ns is not None and now_ns >= end_ns - 500_000_000 and not measured_memory:
+                self._measure_memory()
+                measured_memory = True
+            if end_ns is not None and now_ns >= end_ns and self._stopped_ns is None:
+                self._stopped_ns = end_ns
+            if self._stopped_ns is None and any(worker.died for worker in self._workers):
+                self._stop(now_ns)
+            self._heed_interrupts(now_ns)
+            self._kill_hung(now_ns)
+            if self._on_frame is not None and now_ns >= next_frame_ns:
+                self._on_frame(self._frames.frame(now_ns, start_ns, self._stopped_ns))
+                next_frame_ns = now_ns + FRAME_NS
+        if not measured_memory:
+            self._pss_bytes = pss_bytes(os.getpid())
+
+    def _sleep(self) -> None:
+        """Wait for a message, a signal or the tick; take what came."""
+        for key, _ in self._selector.select(TICK_S):
+            if key.fileobj is self._signals.reading:
+                self._signals.reading.recv(64)
+                continue
+            for worker in self._workers:
+                if worker.channel is key.fileobj:
+                    worker.read_messages()
+                    if worker.channel.closed:
+                        self._selector.unregister(worker.channel)
+        self._interrupts = self._signals.count
+        for worker in self._workers:
+            worker.poll()
+
+    def _read_rings(self) -> None:
+        for worker in self._workers:
+            for words in worker.spec.block.tokens.views():
+                self._collector.add_tokens(words)
+            for records in worker.spec.block.records.views():
+                self._collector.add_records(records)
+
+    def _sample_users(self, now_ns: int) -> None:
+        blocks = [worker.spec.block for worker in self._workers if not worker.ended]
+        users = sum(block.counter("users") for block in blocks)
+        in_flight = sum(block.counter("in_flight") for block in blocks)
+        self._user_samples.append(UserSample(now_ns, users, in_flight))
+
+    def _measure_memory(self) -> None:
+        self._pss_bytes = pss_bytes(os.getpid())
+        for worker in self._workers:
+            if not worker.ended:
+                worker.pss_bytes = pss_bytes(worker.pid)
+
+    def _stop(self, now_ns: int) -> None:
+        self._stopped_ns = now_ns
+        self._tell("stop")
+
+    def _heed_interrupts(self, now_ns: int) -> None:
+        if self._interrupts >= 1 and self._stopped_ns is None:
+            self._stop(now_ns)
+        if self._interrupts >= 2:
+            self._tell("abort")
+
+    def _kill_hung(self, now_ns: int) -> None:
+        if self._stopped_ns is None:
+            return
+        drain_ns = 0 if self._interrupts >= 2 else int(self._plan.load.drain_s * 1e9)
+        if now_ns < self._stopped_ns + drain_ns + STOP_GRACE_NS:
+            return
+        for worker in self._workers:
+            if not worker.ended:
+                os.kill(worker.pid, signal.SIGKILL)
+
+    def _gather(self, started_at: datetime, start_ns: int) -> RunFacts:
+        self._collector.finish()
+        load = self._plan.load
+        end_ns = monotonic_ns()
+        stopped_ns = self._stopped_ns if self._stopped_ns is not None else end_ns
+        examples: dict[tuple[int, int], str] = {}
+        for worker in self._workers:
+            examples = {**worker.examples, **examples}
+        troubles = dict.fromkeys(text for worker in self._workers for text in worker.troubles)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return RunFacts(
+            run_id=uuid.uuid4().hex[:12],
+            version=__version__,
+            started_at=started_at,
+            plan=self._plan,
+            host=host_facts(),
+            epoch_ns=self._epoch_ns,
+            load_start_ns=start_ns,
+            window_start_ns=min(start_ns + int(load.warmup_s * 1e9), stopped_ns),
+            window_end_ns=stopped_ns,
+            end_ns=end_ns,
+            workers=tuple(worker.facts() for worker in self._workers),
+            supervisor_cpu_s=usage.ru_utime + usage.ru_stime,
+            supervisor_rss_peak_bytes=usage.ru_maxrss * 1024,
+            supervisor_pss_bytes=self._pss_bytes,
+            user_samples=tuple(self._user_samples),
+            error_examples=examples,
+            interrupted=self._interrupts,
+            reasons=(*self._reasons, *troubles),
+        )

@@ -1,0 +1,159 @@
+"""One closed-loop user: connect, send, wait for the end of the response, think, send again.
+
+Knows nothing of how responses are received. Invariant: each request taken from the supply is committed as exactly one record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from fastload import _native
+from fastload.clock import monotonic_ns
+from fastload.dialects.base import Dialect
+from fastload.engine.dial import Address, DialError
+from fastload.engine.receiver import Connection, Receiver
+from fastload.engine.response import judge_response
+from fastload.engine.supply import Request, RequestSupply
+from fastload.samples.layout import Outcome
+from fastload.schedule.closed import ClosedLoop
+
+MAX_ATTEMPTS: Final = 3
+"""A request is put on a new connection when a kept-alive one turns out to have been closed between responses; more than twice in a
+row is no accident of timing but a server that drops requests."""
+_BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Pauses after connections that failed one after the other: a dead server must not be hammered, nor the log filled."""
+
+
+@dataclass(slots=True)
+class Crew:
+    """What all users of a worker share."""
+
+    receiver: Receiver
+    supply: RequestSupply
+    dialect: Dialect
+    address: Address
+    schedule: ClosedLoop
+    timeout_ns: int
+    report_failure: Callable[[Outcome, int, str], None]
+    """Called with (outcome, HTTP status, example text) of each failure."""
+    report_trouble: Callable[[str], None]
+    """Called when this machine ran out of something."""
+    stop: asyncio.Event
+    alive: int = 0
+
+    async def pause(self, until_ns: int) -> bool:
+        """Wait until a monotonic time or the stop, whichever is first; return True unless stopped."""
+        while not self.stop.is_set():
+            left_s = (until_ns - monotonic_ns()) / 1e9
+            if left_s <= 0:
+                return True
+            try:
+                await asyncio.wait_for(self.stop.wait(), left_s)
+            except TimeoutError:
+                continue
+        return False
+
+
+class User:
+    """A closed-loop user.
+
+    Args:
+        crew: what it shares with the others.
+        index: its global index.
+    """
+
+    def __init__(self, crew: Crew, index: int) -> None:
+        self._crew = crew
+        self._index = index
+        self._connection: Connection | None = None
+        self._failed_dials = 0
+
+    async def run(self, spawned_ns: int) -> None:
+        """Live from `spawned_ns` (monotonic) until the load stops or the requests are used up."""
+        crew = self._crew
+        crew.alive += 1
+        try:
+            scheduled_ns = spawned_ns
+            while not crew.stop.is_set():
+                request = crew.supply.take(crew.receiver.loop)
+                if request is None:
+                    return
+                end_ns = await self._one(request, scheduled_ns)
+                scheduled_ns = crew.schedule.next_scheduled_ns(end_ns)
+                if scheduled_ns > end_ns and not await crew.pause(scheduled_ns):
+                    return
+        finally:
+            crew.alive -= 1
+            self._drop()
+
+    async def _one(self, request: Request, scheduled_ns: int) -> int:
+        """Carry out one request to its record; return the moment it ended."""
+        crew = self._crew
+        receiver = crew.receiver
+        connect_ns = attempts = 0
+        while True:
+            attempts += 1
+            connection = self._connection
+            if connection is None:
+                begun_ns = monotonic_ns()
+                try:
+                    connection = self._connection = await receiver.open(crew.address)
+                except DialError as error:
+                    return await self._not_connected(error, request, scheduled_ns, connect_ns + monotonic_ns() - begun_ns, attempts)
+                self._failed_dials = 0
+                connect_ns += monotonic_ns() - begun_ns
+            deadline_ns = monotonic_ns() + crew.timeout_ns
+            waiter = connection.send(
+                request.data, scheduled_ns, connect_ns, request.request_id, deadline_ns, self._index, min(attempts, 255)
+            )
+            if waiter is None:  # closed while idle: nothing was sent
+                attempts -= 1
+                self._drop()
+                continue
+            code, payload = await waiter
+            if code != _native.STALE or attempts >= MAX_ATTEMPTS:
+                return self._commit(connection, code, payload)
+            self._drop()
+
+    def _commit(self, connection: Connection, code: int, payload: bytes | None) -> int:
+        crew = self._crew
+        head = connection.head
+        verdict = judge_response(crew.dialect, head, code, payload)
+        keep_alive = head is not None and head.keep_alive and connection.alive
+        end_ns = crew.receiver.reactor.commit(
+            connection.slot, verdict.outcome, verdict.output_tokens, verdict.input_tokens, keep_alive
+        )
+        if verdict.example is not None:
+            crew.report_failure(verdict.outcome, head.status if head is not None else 0, verdict.example)
+        if end_ns < 0:
+            self._drop()
+        return abs(end_ns)
+
+    async def _not_connected(self, error: DialError, request: Request, scheduled_ns: int, connect_ns: int, attempts: int) -> int:
+        crew = self._crew
+        end_ns = monotonic_ns()
+        crew.receiver.reactor.record(
+            scheduled_ns=scheduled_ns,
+            end_ns=end_ns,
+            connect_ns=connect_ns,
+            request_id=request.request_id,
+            user=self._index,
+            endpoint=0,
+            attempts=min(attempts, 255),
+            outcome=error.outcome,
+        )
+        crew.report_failure(error.outcome, 0, str(error))
+        if error.trouble is not None:
+            crew.report_trouble(error.trouble)
+        pause_s = _BACKOFF_S[min(self._failed_dials, len(_BACKOFF_S) - 1)]
+        self._failed_dials += 1
+        await crew.pause(end_ns + int(pause_s * 1e9))
+        return monotonic_ns()
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,56 @@
+"""A plan as the YAML file that says the same.
+
+Invariant: `load_plan` of what `to_yaml` returns gives an equal plan.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import AliasChoices, BaseModel
+
+from fastload.plan.model import Plan
+from fastload.plan.target import DEFAULT_NAME
+from fastload.plan.units import format_cpus, format_duration_s
+
+
+def to_yaml(plan: Plan) -> str:
+    """Return the plan as YAML: everything that is set or has a default, durations as texts; what is not set is left out."""
+    target = plan.target
+    lead: dict[str, Any]
+    if target.name == DEFAULT_NAME and target.weight == 1:
+        lead = {"host": target.url}
+    else:
+        lead = {"targets": [{"name": target.name, "url": target.url, "weight": target.weight}]}
+    rest = _mapping(plan)
+    del rest["targets"]
+    return yaml.safe_dump({**lead, **rest}, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _mapping(model: BaseModel) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name, info in type(model).model_fields.items():
+        value = getattr(model, name)
+        if value is None or value in ((), {}):
+            continue
+        alias = info.validation_alias
+        if isinstance(alias, AliasChoices):
+            # The only fields with two spellings are durations: `duration_s` inside, `duration: 10s` in the file.
+            shown[str(alias.choices[0])] = format_duration_s(value)
+        elif name == "cpus":
+            shown[name] = format_cpus(value)
+        else:
+            shown[name] = _plain(value)
+    return shown
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return _mapping(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return dict(value) if isinstance(value, dict) else value

@@ -1,0 +1,1 @@
+"""How results reach people and programs: console, live view, JSON, tables. Judges nothing, measures nothing."""

@@ -1,0 +1,169 @@
+"""The console report: what a person reads when a run has ended.
+
+From top to bottom it answers: what was run, how slow was it, how much came through, what went wrong, were the gates met, can
+the numbers be trusted. Reads a `Summary` and nothing else; computes nothing. Import it late: it brings in rich.
+
+Invariant: it fits 60 columns, says everything without colour, and never lets a server's text reach the terminal unfiltered.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fastload.report.words import count, ms, percent, plural, printable, rate, size, us
+from fastload.stats.metrics import METRICS
+from fastload.stats.result import CheckResult, ErrorGroup, Quantiles, Summary
+
+_STYLE: Final = {
+    "PASS": "bold green",
+    "VALID": "bold green",
+    "WARNING": "bold yellow",
+    "CRITICAL": "bold red",
+    "FAIL": "bold red",
+    "INVALID": "bold red",
+}
+_COLUMNS: Final = ("mean", "p50", "p90", "p99", "max")
+_MAX_ERRORS: Final = 8
+"""A report shows the most frequent errors; all of them are in the JSON."""
+_MAX_EXAMPLE: Final = 160
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print the report to `console`."""
+    console.print(render_summary(summary))
+
+
+def render_summary(summary: Summary) -> RenderableType:
+    """Return the report as one rich renderable."""
+    parts: list[RenderableType] = [_header(summary), Text(), _latency(summary), Text(), _throughput(summary)]
+    if summary.errors:
+        parts += [Text(), *_errors(summary.errors)]
+    parts += [Text(), *_verdict(summary), Text(), _answer(summary)]
+    return Group(*parts)
+
+
+def _header(summary: Summary) -> RenderableType:
+    run, requests = summary.run, summary.requests
+    target = ", ".join(str(target.get("url", "")) for target in run.plan.get("targets", []))
+    users = run.plan.get("load", {}).get("users")
+    title = Text(f"fastload {run.version}  ", style="bold")
+    title.append(printable(target), style="bold cyan")
+    if run.plan.get("model"):
+        title.append(f"  {printable(str(run.plan['model']))}")
+    drain = max(run.total_s - run.load_s, 0.0)
+    load = [plural(users, "user")] if isinstance(users, int) else []
+    load += [f"{run.duration_s:.1f} s measured", f"{max(run.load_s - run.duration_s, 0.0):.1f} s warm-up", f"{drain:.1f} s drain"]
+    ledger = Text(f"{count(requests.started)} requests: {count(requests.completed)} completed, ")
+    ledger.append(f"{count(requests.failed)} failed", style="bold red" if requests.failed else "")
+    ledger.append(f", {count(requests.cancelled)} cancelled")
+    lines: list[RenderableType] = [title, Text(", ".join(load)), ledger]
+    if run.interrupted:
+        lines.append(Text("stopped early by Ctrl-C", style="yellow"))
+    return Group(*lines)
+
+
+def _latency(summary: Summary) -> RenderableType:
+    blocks: dict[str, Quantiles] = {name: block for name in METRICS if (block := getattr(summary.latency_ms, name)) is not None}
+    if not blocks:
+        return Text("no latency: no completed request was sent inside the measured window", style="yellow")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True, header_style="dim")
+    table.add_column("latency", no_wrap=True)
+    for column in _COLUMNS:
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, block in blocks.items():
+        table.add_row(METRICS[name].label, *(ms(getattr(block, column)) for column in _COLUMNS))
+    return table
+
+
+def _throughput(summary: Summary) -> RenderableType:
+    through, tokens = summary.throughput, summary.tokens
+    parts = [f"{rate(through.requests_per_s)} requests/s", f"{rate(through.output_tokens_per_s)} output tokens/s"]
+    if through.input_tokens_per_s is not None:
+        parts.append(f"{rate(through.input_tokens_per_s)} input tokens/s")
+    if through.goodput_per_s is not None:
+        parts.append(f"goodput {rate(through.goodput_per_s)} requests/s")
+    source = "the server's usage" if tokens.source == "usage" else "content events"
+    ledger = f"{count(tokens.output)} output tokens ({source}), {count(tokens.input)} input"
+    return Group(Text(", ".join(parts), style="bold"), Text(ledger))
+
+
+def _errors(errors: list[ErrorGroup]) -> list[RenderableType]:
+    lines: list[RenderableType] = []
+    for group in errors[:_MAX_ERRORS]:
+        line = Text(f"{count(group.count)} x {group.kind}", style="red")
+        if group.status is not None:
+            line.append(f" (HTTP {group.status})")
+        if group.example:
+            text = printable(group.example)
+            line.append(f": {text[:_MAX_EXAMPLE]}{'…' if len(text) > _MAX_EXAMPLE else ''}", style="default")
+        lines.append(line)
+    if len(errors) > _MAX_ERRORS:
+        lines.append(Text(f"and {len(errors) - _MAX_ERRORS} more kinds, see the JSON", style="dim"))
+    return lines
+
+
+def _verdict(summary: Summary) -> list[RenderableType]:
+    lines: list[RenderableType] = [_check(check) for check in summary.verdict.checks]
+    if not lines:
+        lines.append(Text("SLO  none given", style="dim"))
+    generator, clock = summary.generator, summary.clock
+    word = "VALID" if generator.valid else "INVALID"
+    alive = sum(worker.died is None for worker in generator.workers)
+    late = generator.own_lateness_ms
+    lag = clock.stamp_lag_us
+    facts = [
+        f"lateness p99 {ms(None if late is None else late.p99)}",
+        f"lost {count(generator.samples_lost)}",
+        f"stamp lag p99 {us(None if lag is None else lag.p99)}",
+        f"coalesced {percent(clock.coalesced_ratio)}",
+        f"{clock.receive} clock",
+        f"workers {alive}/{len(generator.workers)}",
+        f"memory {size(generator.pss_bytes if generator.pss_bytes is not None else generator.rss_peak_bytes)}",
+    ]
+    lines.append(Text.assemble("RUN  ", (f"{word:<8}", _STYLE[word]), ", ".join(facts)))
+    lines += [Text(f"     - {printable(reason)}", style="red") for reason in generator.reasons]
+    return lines
+
+
+def _check(check: CheckResult) -> Text:
+    invalid = check.status == "INVALID"
+    word = "not judged" if invalid else check.status
+    value = "no data" if check.value is None else f"{check.value:.4g}{_unit(check.limit)}"
+    relation = "; limit" if invalid or check.value is None else ", wanted" if check.status == "FAIL" else ""
+    line = Text.assemble(
+        "SLO  ", (f"{word:<8}", _STYLE[check.status]), f" {check.name} {value}{relation} {check.limit} (n={count(check.n)})"
+    )
+    if check.hint and not invalid:
+        line.append(f" - {printable(check.hint)}")
+    return line
+
+
+def _unit(limit: str) -> str:
+    """Return the unit at the end of a limit such as `< 800 ms` or `< 1%`."""
+    if limit.endswith("%"):
+        return "%"
+    parts = limit.split()
+    return f" {parts[2]}" if len(parts) == 3 else ""
+
+
+def _answer(summary: Summary) -> Text:
+    """Return one sentence on what users felt and one on whether to believe it."""
+    latency = summary.latency_ms
+    requests = summary.requests
+    if latency.ttft is not None:
+        felt = f"Users saw the first token after {ms(latency.ttft.p50)} (1 in 100 after more than {ms(latency.ttft.p99)})"
+        if latency.tpot is not None and latency.tpot.p50 > 0:
+            felt += f", then read {rate(1e3 / latency.tpot.p50)} tokens/s"
+    elif latency.e2e is not None:
+        felt = f"Users had the answer after {ms(latency.e2e.p50)} (1 in 100 after more than {ms(latency.e2e.p99)})"
+    else:
+        felt = "No user got a whole answer that was measured"
+    ended = requests.started - requests.cancelled
+    if requests.failed and ended:
+        felt += f"; {percent(requests.failed / ended)} of the requests failed"
+    trust = "The numbers are the server's." if summary.generator.valid else "Do not use these numbers: the generator was the limit."
+    return Text(f"{felt}. {trust}", style="bold" if summary.generator.valid else "bold red")

@@ -1,0 +1,250 @@
+"""Takes everything the rings deliver while a run goes on: bins tokens in place, keeps request records, answers the live view.
+
+The kernels compile in a background thread; samples that come before they are ready are copied aside and binned afterwards, so
+nothing is lost. One thread calls a collector. Knows nothing of rings, processes or clocks: whoever calls says what time it is.
+
+Invariant: `total_events()` after `finish` is the number of samples handed to `add_tokens`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastload.samples.layout import HISTOGRAM_BUCKETS, RECORD_DTYPE, TIME_MASK, Outcome
+from fastload.stats import kernels as k
+from fastload.stats import metrics
+from fastload.stats.histogram import Counts, Moments, rank
+from fastload.stats.kernels import Kernels, U64Array, load_in_background
+from fastload.stats.metrics import Records
+from fastload.stats.seconds import SecondHistograms, coarse_midpoints
+
+LIVE_SECONDS: Final = 3
+"""What the live view calls "now": short enough to follow a change, long enough for a p99 at a few hundred events a second."""
+_SECOND_NS: Final = 1_000_000_000
+_CHUNK_RECORDS: Final = 8192
+"""1 MB of records: large enough to append cheaply, small enough that a short run stays small."""
+_QUANTILE_CHUNKS: Final = 2
+"""Quantiles are over at most 16,000 of the newest records: a p99 of 160 samples above it, and a frame in milliseconds."""
+_UNBOUNDED: Final = TIME_MASK + 1
+_MS: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class LiveNumbers:
+    """The run at one moment; rates and quantiles are over the last `LIVE_SECONDS`, None = no data."""
+
+    completed: int
+    failed: int
+    cancelled: int
+    requests_per_s: float | None
+    tokens_per_s: float | None
+    """Content events per second; None until the kernels are compiled."""
+    ttft_p50_ms: float | None
+    ttft_p99_ms: float | None
+    itl_p50_ms: float | None
+    itl_p99_ms: float | None
+    lateness_p99_ms: float | None
+    """Own lateness of the generator (`metrics.own_lateness`)."""
+    coalesced_ratio: float | None
+    """Over the whole run so far."""
+    errors: dict[str, int]
+    """Failures of the whole run so far, by kind."""
+
+
+class Collector:
+    """Collects one run.
+
+    Args:
+        epoch_ns: zero of the token samples' clock (CLOCK_MONOTONIC).
+        endpoints: how many endpoint indices the samples use.
+        kernels: a future for the kernels; None starts compiling them in the background.
+    """
+
+    def __init__(self, epoch_ns: int, endpoints: int = 1, kernels: Future[Kernels] | None = None) -> None:
+        self.epoch_ns = epoch_ns
+        self.endpoints = endpoints
+        self.seconds = SecondHistograms()
+        self._future = load_in_background() if kernels is None else kernels
+        self._window = (0, _UNBOUNDED)
+        self._gaps = np.zeros((endpoints, HISTOGRAM_BUCKETS), dtype=np.uint64)
+        self._moments = np.zeros((endpoints, k.MOMENT_COLUMNS), dtype=np.uint64)
+        self._moments[:, k.MINIMUM] = np.iinfo(np.uint64).max
+        self._totals = np.zeros((endpoints, k.TOTAL_COLUMNS), dtype=np.uint64)
+        self._spill: list[U64Array] = []
+        self._any_tokens = False
+        self._chunks: list[Records] = []
+        self._joined: Records = np.zeros(0, dtype=RECORD_DTYPE)
+        self._filled = _CHUNK_RECORDS
+        """Records in the last chunk."""
+        self._by_outcome = np.zeros(256, dtype=np.int64)
+        self._completed_in: Counter[int] = Counter()
+        """By second since the epoch."""
+        self._coarse = coarse_midpoints()
+
+    def set_window(self, start_ns: int, end_ns: int | None) -> None:
+        """Set the measured window [start, end) on CLOCK_MONOTONIC; None = it has not ended yet.
+
+        Raises:
+            RuntimeError: tokens came already and the new window would have judged one of them differently.
+        """
+        start = max(start_ns - self.epoch_ns, 0)
+        end = _UNBOUNDED if end_ns is None else max(end_ns - self.epoch_ns, 0)
+        if self._any_tokens and start != self._window[0]:
+            raise RuntimeError("the measured window must be set before the first token sample")
+        self._window = (start, end)
+
+    def add_tokens(self, words: U64Array) -> None:
+        """Take token samples, shape (n, 2).
+
+        DANGER: `words` may be a view of a ring. It is read before this returns and no reference to it is kept.
+        """
+        if len(words) == 0:
+            return
+        self._any_tokens = True
+        if not self._future.done():
+            self._spill.append(words.copy())
+            return
+        self._bin_spill()
+        self._bin(words)
+
+    def add_records(self, records: Records) -> None:
+        """Take finished requests; they are copied, so `records` may be a view of a ring."""
+        self._by_outcome += np.bincount(records["outcome"], minlength=256)
+        ended = records["end_ns"][records["outcome"] == Outcome.COMPLETED]
+        seconds, numbers = np.unique((ended - np.uint64(self.epoch_ns)) // np.uint64(_SECOND_NS), return_counts=True)
+        for second, number in zip(seconds.tolist(), numbers.tolist(), strict=True):
+            self._completed_in[second] += number
+        taken = 0
+        while taken < len(records):
+            if self._filled == _CHUNK_RECORDS:
+                self._chunks.append(np.zeros(_CHUNK_RECORDS, dtype=RECORD_DTYPE))
+                self._filled = 0
+            now = min(len(records) - taken, _CHUNK_RECORDS - self._filled)
+            self._chunks[-1][self._filled : self._filled + now] = records[taken : taken + now]
+            self._filled += now
+            taken += now
+
+    def finish(self) -> None:
+        """Wait for the kernels and bin what is still aside; raises what kept the kernels from compiling."""
+        self._future.result()
+        self._bin_spill()
+
+    def records(self) -> Records:
+        """Return every record so far, in the order they came. Do not write to it: a second call may return the same array."""
+        have = sum(len(chunk) for chunk in self._chunks) - (_CHUNK_RECORDS - self._filled)
+        if have <= 0:
+            return np.zeros(0, dtype=RECORD_DTYPE)
+        if len(self._joined) != have:
+            self._joined = np.concatenate([*self._chunks[:-1], self._chunks[-1][: self._filled]])
+        return self._joined
+
+    def gaps(self, endpoint: int | None = None) -> tuple[Counts, Moments | None]:
+        """Return histogram and exact moments of the gaps (ns) inside the window, of one endpoint or of all; None = no gap."""
+        chosen = slice(None) if endpoint is None else slice(endpoint, endpoint + 1)
+        counts = self._gaps[chosen].sum(axis=0, dtype=np.uint64)
+        count = int(counts.sum())
+        if count == 0:
+            return counts, None
+        rows = [[int(cell) for cell in row] for row in self._moments[chosen]]
+        squares = sum((row[k.SQUARES_HIGH] << 64) + row[k.SQUARES_LOW] for row in rows)
+        smallest = min(row[k.MINIMUM] for row in rows)
+        return counts, Moments(count, sum(row[k.SUM] for row in rows), squares, smallest, max(row[k.MAXIMUM] for row in rows))
+
+    def total(self, column: int, endpoint: int | None = None) -> int:
+        """Return one column (`kernels.EVENTS`, ...) of the event totals, of one endpoint or of all."""
+        return int(self._totals[:, column].sum()) if endpoint is None else int(self._totals[endpoint, column])
+
+    def snapshot(self, now_ns: int) -> LiveNumbers:
+        """Return the numbers for the live view at `now_ns` (CLOCK_MONOTONIC)."""
+        ready = self._future.done()
+        if ready:
+            self._bin_spill()
+        outcomes = self._by_outcome
+        completed, cancelled = int(outcomes[Outcome.COMPLETED]), int(outcomes[Outcome.CANCELLED])
+        elapsed = max((now_ns - self.epoch_ns) / _SECOND_NS, 0.0)
+        since_ns = np.uint64(max(now_ns - LIVE_SECONDS * _SECOND_NS, 0))
+        recent = self._recent(since_ns)
+        done = recent[recent["outcome"] == Outcome.COMPLETED]
+        # Only whole seconds have a count that does not fall towards the end of the second.
+        now = int(elapsed)
+        first = max(now - LIVE_SECONDS, 0)
+        itl = self._recent_gaps(now) if ready else [None, None]
+        ttft = _exact(metrics.ttft(done), (0.5, 0.99))
+        events, coalesced = self.total(k.EVENTS), self.total(k.COALESCED)
+        return LiveNumbers(
+            completed=completed,
+            failed=int(outcomes.sum()) - completed - cancelled,
+            cancelled=cancelled,
+            requests_per_s=sum(self._completed_in[second] for second in range(first, now)) / (now - first) if now > first else None,
+            tokens_per_s=self.seconds.events_between(first, now) / (now - first) if ready and now > first else None,
+            ttft_p50_ms=ttft[0],
+            ttft_p99_ms=ttft[1],
+            itl_p50_ms=itl[0],
+            itl_p99_ms=itl[1],
+            lateness_p99_ms=_exact(metrics.own_lateness(recent[recent["sent_ns"] != 0]), (0.99,))[0],
+            coalesced_ratio=coalesced / events if events else None,
+            errors={
+                kind.name.lower(): int(outcomes[kind])
+                for kind in Outcome
+                if outcomes[kind] and kind not in (Outcome.COMPLETED, Outcome.CANCELLED)
+            },
+        )
+
+    def _bin_spill(self) -> None:
+        spill, self._spill = self._spill, []
+        for words in spill:
+            self._bin(words)
+
+    def _bin(self, words: U64Array) -> None:
+        kernel = self._future.result().bin_tokens
+        words = np.ascontiguousarray(words)
+        start, end = (np.uint64(edge) for edge in self._window)
+        done = 0
+        while True:
+            seconds = self.seconds
+            done = kernel(
+                words,
+                done,
+                start,
+                end,
+                self._gaps,
+                self._moments,
+                self._totals,
+                seconds.events,
+                seconds.slot_of_second,
+                seconds.rows,
+            )
+            if done == len(words):
+                return
+            second = (int(words[done, 0]) & TIME_MASK) // _SECOND_NS
+            if second < len(seconds.events) and seconds.slot_of_second[second] >= 0:
+                raise ValueError(f"a token sample names an endpoint beyond the {self.endpoints} of this run")
+            seconds.open(second)
+
+    def _recent(self, since_ns: np.uint64) -> Records:
+        """Return the newest records that ended at `since_ns` or later, from the newest chunks."""
+        newest = [*self._chunks[-_QUANTILE_CHUNKS:-1], *(chunk[: self._filled] for chunk in self._chunks[-1:])]
+        parts = [chunk[chunk["end_ns"] >= since_ns] for chunk in newest]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=RECORD_DTYPE)
+
+    def _recent_gaps(self, now: int) -> list[float | None]:
+        counts = self.seconds.counts(now - LIVE_SECONDS, now + 1)
+        count = int(counts.sum())
+        if count == 0:
+            return [None, None]
+        ranks = np.array([rank(count, 0.5), rank(count, 0.99)], dtype=np.uint64)
+        buckets = np.zeros(2, dtype=np.int64)
+        self._future.result().quantile_buckets(counts, ranks, buckets)
+        return [float(self._coarse[bucket]) / _MS for bucket in buckets]
+
+
+def _exact(values: NDArray[np.float64], qs: tuple[float, ...]) -> list[float | None]:
+    """Return nearest-rank quantiles of ns values in ms; None = no values."""
+    ordered = np.sort(metrics.present(values))
+    return [float(ordered[rank(len(ordered), q) - 1]) / _MS if len(ordered) else None for q in qs]

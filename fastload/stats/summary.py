@@ -1,0 +1,273 @@
+"""From the facts and samples of a run to its `Summary`.
+
+`summarise` fills in everything that was measured. Whether that is good enough is not decided here: `generator.valid`,
+`throughput.goodput_per_s` and `verdict` come from `fastload.verdict.assess`, which starts from this summary.
+
+Invariant: requests and tokens are the ledger of the whole run; latency and throughput see the measured window only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastload.samples.layout import Outcome
+from fastload.stats import kernels as k
+from fastload.stats import metrics
+from fastload.stats.blocks import NS_PER_MS, NS_PER_US, exact_block, histogram_block, short_block
+from fastload.stats.collector import Collector
+from fastload.stats.facts import Counts, RunFacts, WorkerFacts
+from fastload.stats.histogram import merge
+from fastload.stats.metrics import METRICS, Records
+from fastload.stats.result import (
+    Clock,
+    Endpoint,
+    ErrorGroup,
+    Generator,
+    Host,
+    Latency,
+    Requests,
+    Run,
+    StampError,
+    Summary,
+    Throughput,
+    Tokens,
+    Verdict,
+    Worker,
+)
+from fastload.stats.timeline import timeline
+
+USER_READS_TOLERATED: Final = 0.001
+"""Share of reads without a kernel stamp up to which the run counts as kernel-stamped; the exact number is in the result."""
+
+
+def summarise(facts: RunFacts, collector: Collector) -> Summary:
+    """Return what was measured, not yet judged: valid, no goodput, verdict PASS without checks.
+
+    The collector must be finished.
+    """
+    records = collector.records()
+    return Summary(
+        run=_run(facts),
+        clock=_clock(facts, collector),
+        requests=_requests(records),
+        errors=_errors(records, facts),
+        tokens=_tokens(records, collector, None),
+        throughput=_throughput(facts, records, collector, None),
+        latency_ms=_latency(facts, records, collector, None),
+        generator=_generator(facts, records),
+        endpoints=_endpoints(facts, records, collector),
+        timeline=timeline(facts, collector, records),
+        verdict=Verdict(status="PASS", checks=[]),
+    )
+
+
+def window_s(facts: RunFacts) -> float:
+    """Return the length of the measured window in seconds; 0 when the load stopped within the warm-up."""
+    return max(facts.window_end_ns - facts.window_start_ns, 0) / 1e9
+
+
+def ended_inside(facts: RunFacts, records: Records) -> metrics.Flags:
+    """Select the completed requests that ended inside the measured window: the population of throughput."""
+    end = records["end_ns"]
+    completed: metrics.Flags = records["outcome"] == Outcome.COMPLETED
+    inside: metrics.Flags = (end >= np.uint64(facts.window_start_ns)) & (end < np.uint64(facts.window_end_ns))
+    return completed & inside
+
+
+def _run(facts: RunFacts) -> Run:
+    host = facts.host
+    return Run(
+        id=facts.run_id,
+        started_at=facts.started_at.isoformat(),
+        duration_s=window_s(facts),
+        plan_hash=facts.plan.plan_hash,
+        plan=facts.plan.redacted().model_dump(mode="json"),
+        host=Host(
+            hostname=host.hostname,
+            cpus=host.cpus,
+            cpu_model=host.cpu_model,
+            memory_bytes=host.memory_bytes,
+            kernel=host.kernel,
+            python=host.python,
+            nofile=host.nofile,
+        ),
+        version=facts.version,
+        load_s=(facts.window_end_ns - facts.load_start_ns) / 1e9,
+        total_s=(facts.end_ns - facts.load_start_ns) / 1e9,
+        interrupted=facts.interrupted,
+    )
+
+
+def _clock(facts: RunFacts, collector: Collector) -> Clock:
+    workers = facts.workers
+    kernel, user = sum(w.reads_kernel for w in workers), sum(w.reads_user for w in workers)
+    events = collector.total(k.EVENTS)
+    by_kernel = _merged(w.stamp_error_kernel for w in workers)
+    by_user = _merged(w.stamp_error_user for w in workers)
+    return Clock(
+        receive="kernel" if kernel > 0 and user <= USER_READS_TOLERATED * (kernel + user) else "user",
+        offset_steps=sum(w.offset_steps for w in workers),
+        stamp_lag_us=short_block(merge(w.stamp_lag for w in workers), NS_PER_US),
+        coalesced_ratio=collector.total(k.COALESCED) / events if events else None,
+        coalesced_late_ratio=sum(w.coalesced_late for w in workers) / events if events else None,
+        reads_kernel=kernel,
+        reads_user=user,
+        stamp_error_us=None
+        if by_kernel is None and by_user is None
+        else StampError(
+            kernel=None if by_kernel is None else short_block(by_kernel, NS_PER_US),
+            user=None if by_user is None else short_block(by_user, NS_PER_US),
+        ),
+    )
+
+
+def _merged(histograms: Iterable[Counts | None]) -> Counts | None:
+    present = [counts for counts in histograms if counts is not None]
+    return merge(present) if present else None
+
+
+def _requests(records: Records) -> Requests:
+    completed = int(np.count_nonzero(records["outcome"] == Outcome.COMPLETED))
+    cancelled = int(np.count_nonzero(records["outcome"] == Outcome.CANCELLED))
+    return Requests(
+        started=len(records),
+        completed=completed,
+        failed=len(records) - completed - cancelled,
+        cancelled=cancelled,
+        missed=0,
+        attempts=int(records["attempts"].sum(dtype=np.int64)),
+    )
+
+
+def _errors(records: Records, facts: RunFacts) -> list[ErrorGroup]:
+    outcome = records["outcome"]
+    failed = records[(outcome != Outcome.COMPLETED) & (outcome != Outcome.CANCELLED)]
+    keys, counts = np.unique(failed["outcome"].astype(np.uint32) << 16 | failed["status"], return_counts=True)
+    groups = []
+    for key, count in sorted(zip(keys.tolist(), counts.tolist(), strict=True), key=lambda group: (-group[1], group[0])):
+        kind, status = Outcome(key >> 16), key & 0xFFFF
+        example = facts.error_examples.get((int(kind), status))
+        # A Literal of the contract and the enum of the layout name the same kinds; pydantic checks it.
+        groups.append(
+            ErrorGroup.model_validate({"kind": kind.name.lower(), "status": status or None, "count": count, "example": example})
+        )
+    return groups
+
+
+def _tokens(records: Records, collector: Collector, endpoint: int | None) -> Tokens:
+    usage = records["output_tokens"][records["outcome"] == Outcome.COMPLETED]
+    source: Literal["usage", "events"] = "usage" if len(usage) and bool((usage >= 0).all()) else "events"
+    return Tokens(
+        output=int(metrics.output_tokens(records).sum()),
+        input=_known_sum(records["input_tokens"]),
+        events=collector.total(k.EVENTS, endpoint),
+        source=source,
+    )
+
+
+def _known_sum(tokens: NDArray[np.int32]) -> int | None:
+    """Return the sum of the counts a server gave (-1 = none); None when it gave none at all."""
+    known = tokens[tokens >= 0]
+    return int(known.sum(dtype=np.int64)) if len(known) else None
+
+
+def _throughput(facts: RunFacts, records: Records, collector: Collector, endpoint: int | None) -> Throughput:
+    """Return rates over the measured window.
+
+    Streamed output tokens are the content events stamped inside the window, scaled by usage tokens / events of the completed
+    streams: a server that packs several tokens into one event tells their number only at the end of the response, which may
+    lie outside of the window. Unstreamed responses count with their tokens when they ended inside it.
+    """
+    length = window_s(facts)
+    if length == 0:
+        return Throughput(requests_per_s=None, output_tokens_per_s=None, input_tokens_per_s=None, goodput_per_s=None)
+    ended = ended_inside(facts, records)
+    streamed = metrics.streamed(records)
+    tokens = metrics.output_tokens(records)
+    streams = streamed & (records["outcome"] == Outcome.COMPLETED)
+    events = int(records["events"][streams].sum(dtype=np.int64))
+    tokens_per_event = int(tokens[streams].sum()) / events if events else 1.0
+    output = collector.total(k.WINDOW_EVENTS, endpoint) * tokens_per_event + int(tokens[ended & ~streamed].sum())
+    known_input = _known_sum(records["input_tokens"][ended])
+    return Throughput(
+        requests_per_s=int(np.count_nonzero(ended)) / length,
+        output_tokens_per_s=output / length,
+        input_tokens_per_s=None if known_input is None else known_input / length,
+        goodput_per_s=None,
+    )
+
+
+def _latency(facts: RunFacts, records: Records, collector: Collector, endpoint: int | None) -> Latency:
+    chosen = records[metrics.measured(records, facts.window_start_ns, facts.window_end_ns)]
+    counts, moments = collector.gaps(endpoint)
+    blocks = {
+        name: histogram_block(counts, moments, NS_PER_MS) if metric.values is None else exact_block(metric.values(chosen))
+        for name, metric in METRICS.items()
+    }
+    return Latency.model_validate(blocks)
+
+
+def _endpoints(facts: RunFacts, records: Records, collector: Collector) -> dict[str, Endpoint]:
+    endpoints = {}
+    alone = len(facts.plan.targets) == 1
+    for index, target in enumerate(facts.plan.targets):
+        its = records if alone else records[records["endpoint"] == index]
+        endpoints[target.name] = Endpoint(
+            requests=_requests(its),
+            errors=_errors(its, facts),
+            tokens=_tokens(its, collector, index),
+            throughput=_throughput(facts, its, collector, index),
+            latency_ms=_latency(facts, its, collector, index),
+        )
+    return endpoints
+
+
+def _generator(facts: RunFacts, records: Records) -> Generator:
+    sent = records[metrics.sent_inside(records, facts.window_start_ns, facts.window_end_ns)]
+    lateness = metrics.lateness(sent)
+    workers = facts.workers
+    worker_pss = [w.pss_bytes for w in workers] + [facts.supervisor_pss_bytes]
+    return Generator(
+        valid=True,
+        reasons=[],
+        samples_lost=sum(w.tokens_lost + w.records_lost for w in workers),
+        lateness_ms=exact_block(lateness),
+        own_lateness_ms=exact_block(metrics.own_lateness(sent)),
+        loop_stall_ms=histogram_block(merge(w.loop_stall for w in workers)),
+        cpu_s=facts.supervisor_cpu_s + sum(w.cpu_s for w in workers),
+        rss_peak_bytes=facts.supervisor_rss_peak_bytes + sum(w.rss_peak_bytes for w in workers),
+        # One unknown part makes the sum unknown: a smaller number would be a lie.
+        pss_bytes=sum(worker_pss) if all(worker_pss) else None,
+        supervisor_pss_bytes=facts.supervisor_pss_bytes or None,
+        workers=[_worker(w, sent, lateness) for w in workers],
+    )
+
+
+def _worker(worker: WorkerFacts, sent: Records, lateness: metrics.Values) -> Worker:
+    return Worker(
+        index=worker.index,
+        cpu=worker.cpu,
+        pid=worker.pid,
+        realtime=worker.realtime,
+        died=worker.died,
+        users=worker.users,
+        started=worker.started,
+        samples_written=worker.tokens_written + worker.records_written,
+        samples_read=worker.tokens_read + worker.records_read,
+        samples_lost=worker.tokens_lost + worker.records_lost,
+        coalesced=worker.coalesced,
+        coalesced_late=worker.coalesced_late,
+        reads_kernel=worker.reads_kernel,
+        reads_user=worker.reads_user,
+        offset_steps=worker.offset_steps,
+        stamp_lag_us=short_block(worker.stamp_lag, NS_PER_US),
+        loop_stall_ms=short_block(worker.loop_stall, NS_PER_MS),
+        lateness_ms=exact_block(lateness[sent["worker"] == worker.index]),
+        cpu_s=worker.cpu_s,
+        rss_peak_bytes=worker.rss_peak_bytes,
+        pss_bytes=worker.pss_bytes or None,
+    )

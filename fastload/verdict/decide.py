@@ -1,0 +1,66 @@
+"""The last word on a run: status and exit code, in one place.
+
+`assess` makes the complete summary out of the facts; `decide` is the pure rule. Invariant: an INVALID run's gates are not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from fastload.errors import ExitCode
+from fastload.stats.collector import Collector
+from fastload.stats.facts import RunFacts
+from fastload.stats.result import CheckResult, Requests, Status, Summary, Verdict
+from fastload.stats.summary import summarise
+from fastload.verdict.gates import evaluate, parse_gates
+from fastload.verdict.goodput import goodput_per_s
+from fastload.verdict.validity import judge
+
+ABORTED: Final = 2
+"""Interrupts after which a run was stopped at once instead of drained."""
+
+
+def assess(facts: RunFacts, collector: Collector) -> tuple[Summary, ExitCode]:
+    """Return the complete summary of a run and the exit code that goes with it; the collector must be finished.
+
+    Raises:
+        FastloadError: a gate of the plan does not parse. Parse them before the run, so that this cannot happen.
+    """
+    gates = parse_gates(facts.plan.slo)
+    measured = summarise(facts, collector)
+    reasons = judge(facts, measured)
+    goodput = goodput_per_s(gates, facts, collector.records()) if gates else None
+    checks = evaluate(gates, measured)
+    status, code = decide(reasons, measured.requests, checks, facts.interrupted)
+    if reasons:
+        checks = [check.model_copy(update={"status": "INVALID"}) for check in checks]
+    summary = measured.model_copy(
+        update={
+            "generator": measured.generator.model_copy(update={"valid": not reasons, "reasons": reasons}),
+            "throughput": measured.throughput.model_copy(update={"goodput_per_s": goodput}),
+            "verdict": Verdict(status=status, checks=checks),
+        }
+    )
+    return summary, code
+
+
+def decide(
+    reasons: Sequence[str], requests: Requests, checks: Sequence[CheckResult], interrupted: int = 0
+) -> tuple[Status, ExitCode]:
+    """Return status and exit code: interrupted twice > INVALID > every request failed > a gate failed > fine.
+
+    The status is about the numbers and the exit code about the process: a run interrupted twice keeps its status.
+    """
+    status, code = _judged(reasons, requests, checks)
+    return status, ExitCode.INTERRUPTED if interrupted >= ABORTED else code
+
+
+def _judged(reasons: Sequence[str], requests: Requests, checks: Sequence[CheckResult]) -> tuple[Status, ExitCode]:
+    if reasons:
+        return "INVALID", ExitCode.INVALID
+    if requests.failed > 0 and requests.completed == 0:
+        return "FAIL", ExitCode.ALL_FAILED
+    if any(check.status != "PASS" for check in checks):
+        return "FAIL", ExitCode.GATE_FAILED
+    return "PASS", ExitCode.OK

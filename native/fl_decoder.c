@@ -1,0 +1,134 @@
+#include "fl_decoder.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define FL_KEEP_BYTES (64u << 10)
+
+void fl_decoder_start(fl_decoder *d, const fl_dialect *dialect, fl_framing framing, uint64_t length, fl_format format) {
+    assert(d != NULL && dialect != NULL);
+    fl_lines_reset(&d->lines, format == FL_FORMAT_NDJSON);
+    fl_buffer_trim(&d->kept, FL_KEEP_BYTES);
+    fl_body_start(&d->body, framing, length);
+    d->dialect = dialect;
+    d->format = (uint8_t)format;
+    d->outcome = FL_COMPLETED;
+    d->ended = d->has_usage = false;
+    d->stamp_ns = d->read_id = d->last_event_read = 0;
+    d->first_token_ns = d->first_answer_ns = d->last_token_ns = d->max_gap_ns = d->body_bytes = 0;
+    d->events = d->coalesced = 0;
+}
+
+void fl_decoder_free(fl_decoder *d) {
+    fl_lines_free(&d->lines);
+    fl_buffer_free(&d->kept);
+}
+
+typedef struct fl_feed {
+    fl_decoder *d;
+    const fl_sink *sink;
+} fl_feed;
+
+static void fl_on_content(fl_decoder *d, uint32_t classes, const fl_sink *sink) {
+    uint64_t gap = 0, flags = 0;
+    if (d->events == 0) {
+        d->first_token_ns = d->stamp_ns;
+        flags = FL_TOKEN_FIRST;
+    } else if (d->last_event_read == d->read_id) {
+        d->coalesced++;
+        flags = FL_TOKEN_COALESCED;
+    } else {
+        gap = d->stamp_ns > d->last_token_ns ? d->stamp_ns - d->last_token_ns : 0;
+        if (gap > d->max_gap_ns) d->max_gap_ns = gap;
+    }
+    if (d->first_answer_ns == 0 && (classes & (FL_HAS_TEXT | FL_HAS_TOOL))) d->first_answer_ns = d->stamp_ns;
+    d->events++;
+    d->last_token_ns = d->stamp_ns;
+    d->last_event_read = d->read_id;
+    sink->token(sink->context, d->stamp_ns, gap, flags);
+}
+
+/* Keep the first bytes of a faulty event for the report, and stop. */
+static bool fl_fault(fl_decoder *d, fl_outcome outcome, const uint8_t *bytes, size_t n) {
+    d->outcome = (uint8_t)outcome;
+    d->has_usage = false;
+    fl_buffer_clear(&d->kept);
+    (void)fl_buffer_append(&d->kept, bytes, n < FL_EXAMPLE_BYTES ? n : FL_EXAMPLE_BYTES, FL_EXAMPLE_BYTES);
+    return false;
+}
+
+static bool fl_on_event(void *context, const uint8_t *bytes, size_t n) {
+    const fl_feed *feed = context;
+    fl_decoder *d = feed->d;
+    fl_hits hits;
+    if (n == 0) return true; /* an event without data is no event */
+    if (d->dialect->done_bytes && n == d->dialect->done_bytes && memcmp(bytes, d->dialect->done, n) == 0) {
+        d->ended = true;
+        return true;
+    }
+    if (!fl_json_scan(&d->dialect->matcher, bytes, n, &hits)) return fl_fault(d, FL_MALFORMED, bytes, n);
+    if (hits.classes & FL_HAS_ERROR) return fl_fault(d, FL_STREAM_ERROR, bytes, n);
+    if (hits.classes & FL_HAS_FINISH) d->ended = true;
+    if (hits.classes & FL_HAS_CONTENT) {
+        fl_on_content(d, hits.classes, feed->sink);
+        if ((hits.classes & FL_HAS_PROBE) && feed->sink->probe) feed->sink->probe(feed->sink->context, hits.probe);
+    }
+    if (hits.classes & FL_HAS_USAGE) {
+        fl_buffer_clear(&d->kept);
+        d->has_usage = fl_buffer_append(&d->kept, bytes, n, FL_EVENT_LIMIT);
+    }
+    return true;
+}
+
+/* The framing ended: hand over what is still open, and judge the stream as a whole. */
+static void fl_finish(fl_decoder *d, const fl_sink *sink) {
+    if (d->format == FL_FORMAT_WHOLE) return;
+    fl_feed feed = {d, sink};
+    if (!fl_lines_end(&d->lines, fl_on_event, &feed)) return;
+    if (!d->ended && d->dialect->needs_end) (void)fl_fault(d, FL_TRUNCATED, (const uint8_t *)"", 0);
+}
+
+static bool fl_body_bytes(fl_decoder *d, const uint8_t *segment, size_t n, const fl_sink *sink) {
+    d->body_bytes += n;
+    if (d->format == FL_FORMAT_WHOLE) {
+        size_t room = FL_WHOLE_LIMIT - d->kept.used;
+        (void)fl_buffer_append(&d->kept, segment, n < room ? n : room, FL_WHOLE_LIMIT);
+        return true;
+    }
+    fl_feed feed = {d, sink};
+    bool more = fl_lines_feed(&d->lines, segment, n, fl_on_event, &feed);
+    if (!more && d->outcome == FL_COMPLETED) (void)fl_fault(d, FL_MALFORMED, segment, n); /* an endless line */
+    return more;
+}
+
+fl_progress fl_decoder_feed(fl_decoder *d, const uint8_t *bytes, size_t n, uint64_t stamp_ns, uint64_t read_id, const fl_sink *sink,
+                            size_t *used) {
+    const uint8_t *p = bytes, *end = bytes + n, *segment = NULL;
+    size_t segment_bytes = 0;
+    fl_progress progress = FL_MORE;
+    assert(d->dialect != NULL && read_id != 0);
+    d->stamp_ns = stamp_ns;
+    d->read_id = read_id;
+    for (;;) {
+        fl_body_step step = fl_body_next(&d->body, &p, end, &segment, &segment_bytes);
+        if (step == FL_BODY_SEGMENT && fl_body_bytes(d, segment, segment_bytes, sink)) continue;
+        if (step == FL_BODY_MORE) break;
+        if (step == FL_BODY_END) fl_finish(d, sink);
+        if (step == FL_BODY_BAD) (void)fl_fault(d, FL_MALFORMED, bytes, n);
+        progress = FL_DONE;
+        break;
+    }
+    *used = (size_t)(p - bytes);
+    return progress;
+}
+
+void fl_decoder_eof(fl_decoder *d, const fl_sink *sink) {
+    assert(d->dialect != NULL);
+    if (d->body.framing == FL_FRAME_CLOSE) {
+        fl_finish(d, sink);
+    } else {
+        /* The end marker may have come although the last chunk did not: then the content is whole. */
+        if (d->format != FL_FORMAT_WHOLE && d->ended) fl_finish(d, sink);
+        else (void)fl_fault(d, FL_TRUNCATED, (const uint8_t *)"", 0);
+    }
+}

@@ -1,0 +1,291 @@
+#include "fl_json.h"
+
+#include <assert.h>
+#include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+void fl_matcher_init(fl_matcher *m) {
+    assert(m != NULL);
+    m->nodes_used = 1;
+    m->keys_used = 0;
+    m->nodes[0] = (fl_node){.next = -1, .child = -1, .any = -1};
+}
+
+static int fl_new_node(fl_matcher *m, const uint8_t *key, size_t n) {
+    if (m->nodes_used >= FL_MATCHER_NODES || n > FL_MATCHER_KEYS - m->keys_used) return -1;
+    if (n) memcpy(m->keys + m->keys_used, key, n);
+    m->nodes[m->nodes_used] = (fl_node){
+        .key_at = (uint16_t)m->keys_used, .key_bytes = (uint16_t)n, .next = -1, .child = -1, .any = -1};
+    m->keys_used += n;
+    return m->nodes_used++;
+}
+
+static int fl_find(const fl_matcher *m, int node, const uint8_t *key, size_t n) {
+    if (node < 0) return -1;
+    for (int i = m->nodes[node].child; i >= 0; i = m->nodes[i].next) {
+        const fl_node *c = &m->nodes[i];
+        if (c->key_bytes == n && memcmp(m->keys + c->key_at, key, n) == 0) return i;
+    }
+    return -1;
+}
+
+int fl_matcher_step(fl_matcher *m, int node, const uint8_t *key, size_t key_bytes) {
+    assert(m != NULL && node >= 0 && node < m->nodes_used);
+    if (key == NULL) {
+        if (m->nodes[node].any < 0) {
+            int made = fl_new_node(m, NULL, 0);
+            m->nodes[node].any = (int16_t)made;
+        }
+        return m->nodes[node].any;
+    }
+    int found = fl_find(m, node, key, key_bytes);
+    if (found >= 0) return found;
+    int made = fl_new_node(m, key, key_bytes);
+    if (made >= 0) {
+        m->nodes[made].next = m->nodes[node].child;
+        m->nodes[node].child = (int16_t)made;
+    }
+    return made;
+}
+
+/* --- strings ----------------------------------------------------------------------------------------------------------- */
+
+/* First byte that is not plain text inside a string: a quote, a backslash, a control character or the start of a multi-byte
+ * character. This is where nearly all bytes of an event are spent, hence the 16 at a time. */
+static const uint8_t *fl_plain_end(const uint8_t *p, const uint8_t *end) {
+#if defined(__SSE2__)
+    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(0x20);
+    while (end - p >= 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        /* Signed "less than space" is true for control characters and, their top bit being set, for all multi-byte ones. */
+        __m128i stop = _mm_or_si128(_mm_cmplt_epi8(v, space), _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)));
+        int mask = _mm_movemask_epi8(stop);
+        if (mask) return p + __builtin_ctz((unsigned)mask);
+        p += 16;
+    }
+#endif
+    while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\') p++;
+    return p;
+}
+
+/* The byte after one well-formed multi-byte UTF-8 character (Unicode 15, table 3-7), or NULL. */
+static const uint8_t *fl_utf8_next(const uint8_t *p, const uint8_t *end) {
+    ptrdiff_t left = end - p;
+    uint8_t a = p[0];
+    if (a >= 0xC2 && a <= 0xDF) return left >= 2 && (p[1] & 0xC0) == 0x80 ? p + 2 : NULL;
+    if ((a & 0xF0) == 0xE0) {
+        if (left < 3 || (p[1] & 0xC0) != 0x80 || (p[2] & 0xC0) != 0x80) return NULL;
+        if ((a == 0xE0 && p[1] < 0xA0) || (a == 0xED && p[1] > 0x9F)) return NULL;
+        return p + 3;
+    }
+    if (a >= 0xF0 && a <= 0xF4) {
+        if (left < 4 || (p[1] & 0xC0) != 0x80 || (p[2] & 0xC0) != 0x80 || (p[3] & 0xC0) != 0x80) return NULL;
+        if ((a == 0xF0 && p[1] < 0x90) || (a == 0xF4 && p[1] > 0x8F)) return NULL;
+        return p + 4;
+    }
+    return NULL;
+}
+
+static int fl_hex4(const uint8_t *p) {
+    int v = 0;
+    for (int i = 0; i < 4; i++) {
+        uint8_t c = p[i];
+        int d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        if (d < 0) return -1;
+        v = v * 16 + d;
+    }
+    return v;
+}
+
+/* Decode the escape at *p (just after the backslash) into out (at most 4 bytes); returns the bytes written, 0 when malformed.
+ * A lone surrogate is malformed: it has no UTF-8 form, and orjson refuses it. */
+static size_t fl_unescape(const uint8_t **p, const uint8_t *end, uint8_t out[4]) {
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    const uint8_t *s = *p;
+    if (s >= end) return 0;
+    if (*s != 'u') {
+        const char *at = *s ? strchr(from, *s) : NULL;
+        if (at == NULL) return 0;
+        out[0] = (uint8_t)to[at - from];
+        *p = s + 1;
+        return 1;
+    }
+    if (end - s < 5) return 0;
+    int c = fl_hex4(s + 1);
+    if (c < 0 || (c >= 0xDC00 && c <= 0xDFFF)) return 0;
+    s += 5;
+    if (c >= 0xD800 && c <= 0xDBFF) {
+        if (end - s < 6 || s[0] != '\\' || s[1] != 'u') return 0;
+        int low = fl_hex4(s + 2);
+        if (low < 0xDC00 || low > 0xDFFF) return 0;
+        c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
+        s += 6;
+    }
+    *p = s;
+    if (c < 0x80) return out[0] = (uint8_t)c, 1;
+    if (c < 0x800) return out[0] = (uint8_t)(0xC0 | (c >> 6)), out[1] = (uint8_t)(0x80 | (c & 63)), 2;
+    if (c < 0x10000)
+        return out[0] = (uint8_t)(0xE0 | (c >> 12)), out[1] = (uint8_t)(0x80 | ((c >> 6) & 63)), out[2] = (uint8_t)(0x80 | (c & 63)), 3;
+    out[0] = (uint8_t)(0xF0 | (c >> 18));
+    out[1] = (uint8_t)(0x80 | ((c >> 12) & 63));
+    out[2] = (uint8_t)(0x80 | ((c >> 6) & 63));
+    out[3] = (uint8_t)(0x80 | (c & 63));
+    return 4;
+}
+
+/* The closing quote of the string whose first byte is p, or NULL. *escaped tells whether it holds a backslash. */
+static const uint8_t *fl_string_end(const uint8_t *p, const uint8_t *end, bool *escaped) {
+    uint8_t scratch[4];
+    *escaped = false;
+    for (;;) {
+        p = fl_plain_end(p, end);
+        if (p >= end) return NULL;
+        if (*p == '"') return p;
+        if (*p == '\\') {
+            *escaped = true;
+            p++;
+            if (fl_unescape(&p, end, scratch) == 0) return NULL;
+        } else if ((p = *p < 0x20 ? NULL : fl_utf8_next(p, end)) == NULL) {
+            return NULL;
+        }
+    }
+}
+
+/* A key with escapes is compared in its decoded form; one longer than any key we look for cannot match. */
+static int fl_find_escaped(const fl_matcher *m, int node, const uint8_t *p, const uint8_t *end) {
+    uint8_t key[256];
+    size_t n = 0;
+    while (p < end) {
+        if (n > sizeof key - 4) return -1;
+        if (*p != '\\') {
+            key[n++] = *p++;
+            continue;
+        }
+        p++;
+        n += fl_unescape(&p, end, key + n);
+    }
+    return fl_find(m, node, key, n);
+}
+
+/* --- scalars ----------------------------------------------------------------------------------------------------------- */
+
+static const uint8_t *fl_digits(const uint8_t *p, const uint8_t *end) {
+    const uint8_t *start = p;
+    while (p < end && *p >= '0' && *p <= '9') p++;
+    return p > start ? p : NULL;
+}
+
+static const uint8_t *fl_number_end(const uint8_t *p, const uint8_t *end) {
+    if (p < end && *p == '-') p++;
+    if (p < end && *p == '0') p++;
+    else if ((p = fl_digits(p, end)) == NULL) return NULL;
+    if (p < end && *p == '.' && (p = fl_digits(p + 1, end)) == NULL) return NULL;
+    if (p < end && (*p | 32) == 'e') {
+        p++;
+        if (p < end && (*p == '+' || *p == '-')) p++;
+        p = fl_digits(p, end);
+    }
+    return p;
+}
+
+static const uint8_t *fl_space_end(const uint8_t *p, const uint8_t *end) {
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r')) p++;
+    return p;
+}
+
+static void fl_hit_string(uint32_t classes, const uint8_t *p, size_t n, fl_hits *hits) {
+    if (n == 0) return;
+    if (classes & FL_HAS_PROBE) {
+        uint64_t v = 0;
+        const uint8_t *end = p + n;
+        if (n <= 19 && fl_digits(p, end) == end) {
+            while (p < end) v = v * 10 + (uint64_t)(*p++ - '0');
+            hits->probe = v;
+        } else {
+            classes &= ~(uint32_t)FL_HAS_PROBE;
+        }
+    }
+    hits->classes |= classes & FL_HAS_STRINGS;
+}
+
+/* A scalar that is not a string: its end, or NULL; marks hits. */
+static const uint8_t *fl_scalar(const uint8_t *p, const uint8_t *end, uint32_t classes, fl_hits *hits) {
+    static const struct { const char *text; size_t n; bool counts; } words[] = {{"null", 4, false}, {"true", 4, true}, {"false", 5, false}};
+    for (int i = 0; i < 3; i++) {
+        if (*p != (uint8_t)words[i].text[0]) continue;
+        if ((size_t)(end - p) < words[i].n || memcmp(p, words[i].text, words[i].n) != 0) return NULL;
+        if (words[i].counts) hits->classes |= classes & (FL_HAS_ERROR | FL_HAS_FINISH);
+        return p + words[i].n;
+    }
+    p = fl_number_end(p, end);
+    if (p != NULL) hits->classes |= classes & (FL_HAS_ERROR | FL_HAS_FINISH);
+    return p;
+}
+
+/* --- the walk ---------------------------------------------------------------------------------------------------------- */
+
+bool fl_json_scan(const fl_matcher *m, const uint8_t *bytes, size_t n, fl_hits *hits) {
+    int16_t parent[FL_JSON_DEPTH]; /* matcher node of each open container; left uninitialised: only [0, depth) is read */
+    uint8_t closer[FL_JSON_DEPTH];
+    const uint8_t *p = bytes, *end = bytes + n;
+    int depth = 0, node = 0;
+    bool escaped;
+    assert(m != NULL && hits != NULL);
+    *hits = (fl_hits){0};
+
+value:
+    p = fl_space_end(p, end);
+    if (p >= end) return false;
+    uint32_t classes = node >= 0 ? m->nodes[node].classes : 0;
+    if (*p == '"') {
+        const uint8_t *start = ++p;
+        if ((p = fl_string_end(p, end, &escaped)) == NULL) return false;
+        if (classes) fl_hit_string(classes, start, (size_t)(p - start), hits);
+        p++;
+    } else if (*p == '{' || *p == '[') {
+        if (depth == FL_JSON_DEPTH) return false;
+        bool object = *p == '{';
+        hits->classes |= classes & (object ? FL_HAS_USAGE | FL_HAS_ERROR | FL_HAS_FINISH : FL_HAS_ERROR | FL_HAS_FINISH);
+        parent[depth] = (int16_t)node;
+        closer[depth++] = object ? '}' : ']';
+        p = fl_space_end(p + 1, end);
+        if (p < end && *p == closer[depth - 1]) goto close;
+        if (object) goto key;
+        node = node >= 0 ? m->nodes[node].any : -1;
+        goto value;
+    } else if ((p = fl_scalar(p, end, classes, hits)) == NULL) {
+        return false;
+    }
+
+after:
+    p = fl_space_end(p, end);
+    if (depth == 0) return p == end;
+    if (p >= end) return false;
+    if (*p == closer[depth - 1]) goto close;
+    if (*p != ',') return false;
+    p = fl_space_end(p + 1, end);
+    node = parent[depth - 1];
+    if (closer[depth - 1] == '}') goto key;
+    node = node >= 0 ? m->nodes[node].any : -1;
+    goto value;
+
+key:
+    if (p >= end || *p != '"') return false;
+    {
+        const uint8_t *start = ++p;
+        if ((p = fl_string_end(p, end, &escaped)) == NULL) return false;
+        node = parent[depth - 1];
+        if (node >= 0) node = escaped ? fl_find_escaped(m, node, start, p) : fl_find(m, node, start, (size_t)(p - start));
+    }
+    p = fl_space_end(p + 1, end);
+    if (p >= end || *p != ':') return false;
+    p++;
+    goto value;
+
+close:
+    p++;
+    depth--;
+    goto after;
+}

@@ -1,0 +1,311 @@
+/* Python's hold on the reactor: argument checking, notices as tuples, references to requests being sent. */
+#include "py_binding.h"
+
+#include <errno.h>
+#include <sys/timerfd.h>
+
+#include "fl_reactor.h"
+
+typedef struct py_reactor {
+    PyObject_HEAD
+    fl_reactor reactor;
+    Py_buffer shared;   /* keeps the mapping alive */
+    PyObject **sending; /* by slot: the request bytes the reactor may still read */
+    uint32_t sending_room;
+    int ready;
+} py_reactor;
+
+static int py_reactor_init(PyObject *o, PyObject *args, PyObject *kwargs) {
+    py_reactor *self = (py_reactor *)o;
+    static char *names[] = {"shared", "token_capacity", "record_capacity", "epoch_ns", "worker", "paths", "done", "needs_end", NULL};
+    PyObject *shared, *paths, *done;
+    unsigned long long tokens, records, epoch;
+    unsigned short worker;
+    int needs_end;
+    if (self->ready) return PyErr_SetString(PyExc_RuntimeError, "already initialised"), -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OKKKHOOp", names, &shared, &tokens, &records, &epoch, &worker, &paths, &done, &needs_end))
+        return -1;
+    if (tokens == 0 || (tokens & (tokens - 1)) || records == 0 || (records & (records - 1)))
+        return PyErr_SetString(PyExc_ValueError, "ring capacities must be powers of two"), -1;
+    if (PyObject_GetBuffer(shared, &self->shared, PyBUF_WRITABLE) < 0) return -1;
+    if ((uint64_t)self->shared.len < fl_shared_layout(tokens, records).total)
+        return PyErr_SetString(PyExc_ValueError, "the shared block is smaller than its layout"), PyBuffer_Release(&self->shared), -1;
+    self->ready = 1;
+    if (fl_reactor_init(&self->reactor, self->shared.buf, tokens, records, epoch, worker) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError), -1;
+    return py_dialect_fill(&self->reactor.dialect, paths, done, needs_end);
+}
+
+static void py_reactor_dealloc(PyObject *o) {
+    py_reactor *self = (py_reactor *)o;
+    PyTypeObject *type = Py_TYPE(o);
+    if (self->ready) {
+        fl_reactor_free(&self->reactor);
+        PyBuffer_Release(&self->shared);
+    }
+    for (uint32_t i = 0; i < self->sending_room; i++) Py_XDECREF(self->sending[i]);
+    PyMem_Free(self->sending);
+    PyObject_Free(o);
+    Py_DECREF(type);
+}
+
+/* --- notices ------------------------------------------------------------------------------------------------------------- */
+
+static PyObject *py_notice(const fl_reactor *r, const fl_notice *n) {
+    const char *bytes = (const char *)(n->kind == FL_N_CIPHER ? r->arena.bytes + n->at : n->bytes);
+    if (n->kind == FL_N_CIPHER)
+        return Py_BuildValue("(Iiy#KK)", n->slot, (int)n->kind, bytes, (Py_ssize_t)n->n, (unsigned long long)n->stamp_ns, (unsigned long long)n->read_ns);
+    if (n->n == 0) return Py_BuildValue("(IiiO)", n->slot, (int)n->kind, (int)n->code, Py_None);
+    return Py_BuildValue("(Iiiy#)", n->slot, (int)n->kind, (int)n->code, bytes, (Py_ssize_t)n->n);
+}
+
+/* All notices as a list, None when there are none; they are consumed either way. */
+static PyObject *py_notices(fl_reactor *r) {
+    size_t used = r->notices_used;
+    r->notices_used = 0;
+    if (r->out_of_memory) return r->out_of_memory = false, PyErr_NoMemory();
+    if (used == 0) Py_RETURN_NONE;
+    PyObject *list = PyList_New((Py_ssize_t)used);
+    for (size_t i = 0; list != NULL && i < used; i++) {
+        PyObject *notice = py_notice(r, &r->notices[i]);
+        if (notice == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SetItem(list, (Py_ssize_t)i, notice);
+    }
+    fl_buffer_clear(&r->arena);
+    return list;
+}
+
+static fl_conn *py_conn(py_reactor *self, PyObject *slot_arg) {
+    int ok = 1;
+    uint64_t slot = py_u64(slot_arg, &ok);
+    if (!ok) return NULL;
+    fl_conn *c = slot < FL_MAX_SLOTS ? fl_reactor_conn(&self->reactor, (uint32_t)slot) : NULL;
+    if (c == NULL) PyErr_Format(PyExc_ValueError, "no connection in slot %llu", (unsigned long long)slot);
+    return c;
+}
+
+static fl_conn *py_conn_in(py_reactor *self, PyObject *slot_arg, fl_conn_state state, const char *what) {
+    fl_conn *c = py_conn(self, slot_arg);
+    if (c != NULL && c->state != state) {
+        PyErr_Format(PyExc_RuntimeError, "slot %u: %s, but its state is %d", (unsigned)c->slot, what, (int)c->state);
+        return NULL;
+    }
+    return c;
+}
+
+/* --- sockets ------------------------------------------------------------------------------------------------------------- */
+
+static PyObject *py_fileno(PyObject *o, PyObject *none) { return (void)none, PyLong_FromLong(((py_reactor *)o)->reactor.epoll_fd); }
+static PyObject *py_timer_fileno(PyObject *o, PyObject *none) { return (void)none, PyLong_FromLong(((py_reactor *)o)->reactor.timer_fd); }
+
+static PyObject *py_set_interval(PyObject *o, PyObject *arg) {
+    int ok = 1;
+    uint64_t ns = py_u64(arg, &ok);
+    if (!ok) return NULL;
+    struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    struct itimerspec every = {t, t};
+    if (timerfd_settime(((py_reactor *)o)->reactor.timer_fd, 0, &every, NULL) < 0) return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_open(PyObject *o, PyObject *const *args, Py_ssize_t n) {
+    py_reactor *self = (py_reactor *)o;
+    if (!py_arity(n, 2, "open")) return NULL;
+    long fd = PyLong_AsLong(args[0]);
+    int tls = PyObject_IsTrue(args[1]);
+    if ((fd == -1 && PyErr_Occurred()) || tls < 0) return NULL;
+    int64_t slot = fl_reactor_open(&self->reactor, (int)fd, tls != 0);
+    if (slot < 0) return PyErr_SetFromErrno(PyExc_OSError);
+    if (slot >= (int64_t)self->sending_room) {
+        uint32_t room = self->reactor.conns_room;
+        PyObject **grown = PyMem_Realloc(self->sending, room * sizeof *grown);
+        if (grown == NULL) return PyErr_NoMemory();
+        for (uint32_t i = self->sending_room; i < room; i++) grown[i] = NULL;
+        self->sending = grown;
+        self->sending_room = room;
+    }
+    return PyLong_FromLongLong(slot);
+}
+
+static PyObject *py_close(PyObject *o, PyObject *slot) {
+    py_reactor *self = (py_reactor *)o;
+    fl_conn *c = py_conn(self, slot);
+    if (c == NULL) return NULL;
+    uint32_t at = c->slot;
+    fl_reactor_close(&self->reactor, at);
+    Py_CLEAR(self->sending[at]);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_send(PyObject *o, PyObject *const *args, Py_ssize_t n) {
+    py_reactor *self = (py_reactor *)o;
+    if (!py_arity(n, 9, "send")) return NULL;
+    fl_conn *c = py_conn_in(self, args[0], FL_CONN_IDLE, "send needs an idle connection");
+    if (c == NULL) return NULL;
+    char *bytes = NULL;
+    Py_ssize_t size = 0;
+    int ok = 1;
+    if (PyBytes_AsStringAndSize(args[1], &bytes, &size) < 0) return NULL;
+    fl_request request = {.scheduled_ns = py_u64(args[2], &ok),
+                          .connect_ns = py_u64(args[3], &ok),
+                          .request_id = py_u64(args[4], &ok),
+                          .deadline_ns = py_u64(args[5], &ok),
+                          .user = (uint32_t)py_u64(args[6], &ok),
+                          .endpoint = (uint8_t)py_u64(args[7], &ok),
+                          .attempts = (uint8_t)py_u64(args[8], &ok)};
+    if (!ok) return NULL;
+    Py_XDECREF(self->sending[c->slot]);
+    Py_INCREF(args[1]);
+    self->sending[c->slot] = args[1];
+    return PyLong_FromUnsignedLongLong(fl_reactor_send(&self->reactor, c, &request, (const uint8_t *)bytes, (size_t)size));
+}
+
+/* --- receiving ----------------------------------------------------------------------------------------------------------- */
+
+static PyObject *py_drain(PyObject *o, PyObject *arg) {
+    py_reactor *self = (py_reactor *)o;
+    int ok = 1, more;
+    uint64_t budget = py_u64(arg, &ok);
+    if (!ok) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    more = fl_reactor_drain(&self->reactor, budget);
+    Py_END_ALLOW_THREADS
+    if (more < 0) return PyErr_SetFromErrno(PyExc_OSError);
+    return py_notices(&self->reactor);
+}
+
+static PyObject *py_body(PyObject *o, PyObject *const *args, Py_ssize_t n) {
+    py_reactor *self = (py_reactor *)o;
+    int ok = 1;
+    if (!py_arity(n, 5, "body")) return NULL;
+    fl_conn *c = py_conn_in(self, args[0], FL_CONN_FRAMING, "no response head is waiting");
+    if (c == NULL) return NULL;
+    uint64_t status = py_u64(args[1], &ok), framing = py_u64(args[2], &ok), length = py_u64(args[3], &ok), format = py_u64(args[4], &ok);
+    if (!ok) return NULL;
+    if (status > 999 || framing > FL_FRAME_CLOSE || format > FL_FORMAT_WHOLE) return PyErr_SetString(PyExc_ValueError, "body: out of range"), NULL;
+    fl_reactor_body(&self->reactor, c, (uint16_t)status, (fl_framing)framing, length, (fl_format)format);
+    return py_notices(&self->reactor);
+}
+
+static PyObject *py_interim(PyObject *o, PyObject *slot) {
+    py_reactor *self = (py_reactor *)o;
+    fl_conn *c = py_conn_in(self, slot, FL_CONN_FRAMING, "no response head is waiting");
+    if (c == NULL) return NULL;
+    fl_reactor_interim(&self->reactor, c);
+    return py_notices(&self->reactor);
+}
+
+static PyObject *py_feed(PyObject *o, PyObject *const *args, Py_ssize_t n) {
+    py_reactor *self = (py_reactor *)o;
+    int ok = 1;
+    char *bytes;
+    Py_ssize_t size;
+    if (!py_arity(n, 4, "feed")) return NULL;
+    fl_conn *c = py_conn(self, args[0]);
+    if (c == NULL || PyBytes_AsStringAndSize(args[1], &bytes, &size) < 0) return NULL;
+    uint64_t stamp = py_u64(args[2], &ok), read = py_u64(args[3], &ok);
+    if (!ok) return NULL;
+    fl_reactor_feed(&self->reactor, c, (const uint8_t *)bytes, (size_t)size, stamp, read);
+    return py_notices(&self->reactor);
+}
+
+static PyObject *py_feed_eof(PyObject *o, PyObject *slot) {
+    py_reactor *self = (py_reactor *)o;
+    fl_conn *c = py_conn(self, slot);
+    if (c == NULL) return NULL;
+    fl_reactor_feed_eof(&self->reactor, c);
+    return py_notices(&self->reactor);
+}
+
+static PyObject *py_abort(PyObject *o, PyObject *const *args, Py_ssize_t n) {
+    py_reactor *self = (py_reactor *)o;
+    int ok = 1;
+    if (!py_arity(n, 2, "abort")) return NULL;
+    fl_conn *c = py_conn(self, args[0]);
+    uint64_t outcome = c != NULL ? py_u64(args[1], &ok) : 0;
+    if (c == NULL || !ok) return NULL;
+    fl_reactor_abort(&self->reactor, c, (fl_outcome)outcome, fl_mono_ns());
+    return py_notices(&self->reactor);
+}
+
+static PyObject *py_expire(PyObject *o, PyObject *none) {
+    (void)none;
+    fl_reactor_expire(&((py_reactor *)o)->reactor, fl_mono_ns());
+    return py_notices(&((py_reactor *)o)->reactor);
+}
+
+/* --- records ------------------------------------------------------------------------------------------------------------- */
+
+static PyObject *py_commit(PyObject *o, PyObject *const *args, Py_ssize_t n) {
+    py_reactor *self = (py_reactor *)o;
+    int ok = 1;
+    if (!py_arity(n, 5, "commit")) return NULL;
+    fl_conn *c = py_conn_in(self, args[0], FL_CONN_DONE, "no response is finished");
+    if (c == NULL) return NULL;
+    uint64_t outcome = py_u64(args[1], &ok);
+    long output = PyLong_AsLong(args[2]), input = PyLong_AsLong(args[3]);
+    int keep_alive = PyObject_IsTrue(args[4]);
+    if (!ok || PyErr_Occurred()) return NULL;
+    long long end_ns = (long long)c->record.end_ns;
+    bool reusable = fl_reactor_commit(&self->reactor, c, (fl_outcome)outcome, (int32_t)output, (int32_t)input, keep_alive != 0);
+    Py_CLEAR(self->sending[c->slot]);
+    return PyLong_FromLongLong(reusable ? end_ns : -end_ns);
+}
+
+static PyObject *py_record(PyObject *o, PyObject *args, PyObject *kwargs) {
+    py_reactor *self = (py_reactor *)o;
+    static char *names[] = {"scheduled_ns", "end_ns", "connect_ns", "request_id", "user", "endpoint", "attempts", "outcome", NULL};
+    unsigned long long scheduled, end, connect, request_id;
+    unsigned int user;
+    unsigned char endpoint, attempts, outcome;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KKKKIbbb", names, &scheduled, &end, &connect, &request_id, &user, &endpoint, &attempts, &outcome))
+        return NULL;
+    fl_record record = {.scheduled_ns = scheduled, .end_ns = end, .connect_ns = connect, .request_id = request_id, .user = user,
+                        .endpoint = endpoint, .attempts = attempts, .outcome = outcome, .worker = self->reactor.worker,
+                        .output_tokens = -1, .input_tokens = -1};
+    if (attempts <= 1) fl_count(&self->reactor.shared, FL_C_STARTED, 1);
+    fl_reactor_record(&self->reactor, &record);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_note_stall(PyObject *o, PyObject *arg) {
+    int ok = 1;
+    uint64_t ns = py_u64(arg, &ok);
+    if (!ok) return NULL;
+    fl_histogram_add(((py_reactor *)o)->reactor.shared.histograms[FL_H_LOOP_STALL], ns);
+    Py_RETURN_NONE;
+}
+
+#define FAST(name) ((PyCFunction)(void (*)(void))name)
+static PyMethodDef py_reactor_methods[] = {
+    {"fileno", py_fileno, METH_NOARGS, "Return the epoll descriptor: readable when a socket is ready."},
+    {"timer_fileno", py_timer_fileno, METH_NOARGS, "Return the timer descriptor of lazy draining."},
+    {"set_interval", py_set_interval, METH_O, "Make the timer fire every so many nanoseconds; 0 stops it."},
+    {"open", FAST(py_open), METH_FASTCALL, "open(fd, tls): take over a connected non-blocking socket; return its slot."},
+    {"close", py_close, METH_O, "Close the connection in a slot and its descriptor."},
+    {"send", FAST(py_send), METH_FASTCALL,
+     "send(slot, data, scheduled_ns, connect_ns, request_id, deadline_ns, user, endpoint, attempts): start a request; "
+     "return the moment of sending in ns, 0 when the connection was closed."},
+    {"drain", py_drain, METH_O, "drain(budget_ns): read all that is ready; return notices or None."},
+    {"body", FAST(py_body), METH_FASTCALL, "body(slot, status, framing, length, format): decode what follows the head."},
+    {"interim", py_interim, METH_O, "The head was a 1xx: wait for the real one."},
+    {"feed", FAST(py_feed), METH_FASTCALL, "feed(slot, plaintext, stamp_ns, read_ns): decrypted bytes of one read."},
+    {"feed_eof", py_feed_eof, METH_O, "The plaintext ended."},
+    {"abort", FAST(py_abort), METH_FASTCALL, "abort(slot, outcome): end the request from this side."},
+    {"expire", py_expire, METH_NOARGS, "Time out the requests whose deadline has passed."},
+    {"commit", FAST(py_commit), METH_FASTCALL,
+     "commit(slot, outcome, output_tokens, input_tokens, keep_alive): write the record (-1 = not told); "
+     "return the end of the response in ns, negative when the connection cannot carry another request."},
+    {"record", FAST(py_record), METH_VARARGS | METH_KEYWORDS, "Write the record of a request that never got a connection."},
+    {"note_stall", py_note_stall, METH_O, "Add to the loop-stall histogram, in ns."},
+    {NULL, NULL, 0, NULL}};
+
+static PyType_Slot py_reactor_slots[] = {{Py_tp_init, py_reactor_init},
+                                         {Py_tp_dealloc, py_reactor_dealloc},
+                                         {Py_tp_methods, py_reactor_methods},
+                                         {Py_tp_doc, "The native receive path of one worker; see native/fl_reactor.h."},
+                                         {0, NULL}};
+PyType_Spec py_reactor_spec = {"fastload._native.Reactor", sizeof(py_reactor), 0, Py_TPFLAGS_DEFAULT, py_reactor_slots};

@@ -1,0 +1,38 @@
+"""Options, skips and the leak check of the whole suite; the markers are declared in pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import leaks
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--real`."""
+    parser.addoption("--real", action="store_true", help="also run tests marked `real`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what was not asked for or is not allowed, with the reason."""
+    real, root = config.getoption("--real"), os.geteuid() == 0
+    for item in items:
+        if item.get_closest_marker("real") and not real:
+            item.add_marker(pytest.mark.skip(reason="real servers: run with --real"))
+        if item.get_closest_marker("root") and not root:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_leaks() -> Iterator[None]:
+    """Fail a test that leaves descriptors or child processes behind in the test process.
+
+    It is set up after fixtures of wider scope and torn down after the test's own, so it sees exactly what one test did.
+    """
+    before = leaks.holdings()
+    yield
+    left = leaks.check(before)
+    if left:
+        pytest.fail("the test leaked " + "; ".join(left), pytrace=False)

@@ -1,0 +1,154 @@
+"""The console report and the JSON file say what the summary says, on any terminal, all or nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from fastload.errors import FastloadError
+from fastload.report import words
+from fastload.report.json import read_summary, write_summary
+from fastload.report.text import print_summary
+from fastload.samples.layout import Outcome
+from fastload.stats.result import Summary
+from fastload.verdict.decide import assess
+from tests.unit.stats_oracle import MS, SECOND, Token, collected, facts, failed, record, worker
+
+
+def summary_of(rows: list[dict[str, Any]], **changes: Any) -> Summary:
+    """Return the judged summary of a run with these requests and two gaps of 10 ms."""
+    tokens = [Token(2 * SECOND, first=True), Token(2 * SECOND, 10 * MS), Token(3 * SECOND, 10 * MS)] if rows else []
+    return assess(facts(len(rows), len(tokens), **changes), collected(rows, tokens))[0]
+
+
+def printed(summary: Summary, width: int = 100, color: bool = False) -> str:
+    """Return the report as it appears on a terminal of `width` columns."""
+    text = io.StringIO()
+    environment = {"TERM": "xterm-256color"} if color else {"TERM": "xterm-256color", "NO_COLOR": "1"}
+    print_summary(summary, Console(file=text, width=width, force_terminal=True, _environ=environment))
+    return text.getvalue()
+
+
+def plain(summary: Summary, width: int = 100) -> str:
+    """Return the report's words on one line."""
+    text = io.StringIO()
+    print_summary(summary, Console(file=text, width=width, force_terminal=False))
+    return " ".join(text.getvalue().split())
+
+
+def test_the_report_answers_at_a_glance() -> None:
+    """What was run, how slow, how much, what failed, the gate, the trust, the one-line answer."""
+    rows = [record(output_tokens=5, input_tokens=9)] * 3 + [failed(Outcome.HTTP_5XX, 503)]
+    examples = {(int(Outcome.HTTP_5XX), 503): "overloaded"}
+    report = plain(summary_of(rows, slo=("ttft.p99<800ms", "e2e.p50<50ms"), error_examples=examples), 200)
+
+    for phrase in (
+        "http://127.0.0.1:8000 mock", "10 users, 10.0 s measured", "4 requests: 3 completed, 1 failed, 0 cancelled",
+        "TTFT 20.0 ms 20.0 ms 20.0 ms 20.0 ms 20.0 ms", "ITL 10.0 ms", "0.30 requests/s",
+        "1 x http_5xx (HTTP 503): overloaded", "SLO PASS ttft.p99 20 ms < 800 ms (n=3)",
+        "SLO FAIL e2e.p50 100 ms, wanted < 50 ms (n=3)", "RUN VALID lateness p99 1.00 ms, lost 0, stamp lag p99 10.0 µs",
+        "workers 1/1", "first token after 20.0 ms", "100 tokens/s", "25 % of the requests failed", "The numbers are the server's.",
+    ):  # fmt: skip
+        assert phrase in report
+
+
+def test_an_invalid_run_says_so_and_why() -> None:
+    """The gate is not judged, the reasons follow, and the last word is not to use the numbers."""
+    report = plain(summary_of([record()], slo=("ttft.p99<800ms",), workers=(worker(died="signal 9"),)), 200)
+
+    for phrase in ("SLO not judged ttft.p99", "RUN INVALID", "workers 0/1", "worker 0 died (signal 9)", "Do not use these numbers"):
+        assert phrase in report
+
+
+def test_a_run_without_anything_is_still_a_report() -> None:
+    """No latency, no rates: it says so instead of showing zeros."""
+    report = plain(summary_of([]))
+
+    assert "no latency" in report
+    assert "0.00 ms" not in report
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    """Also with long errors and reasons, and no number of the table is cut."""
+    rows = [record(connect_ns=123 * MS), failed(Outcome.RESET)]
+    summary = summary_of(rows, error_examples={(int(Outcome.RESET), 0): "peer " * 60}, reasons=("ports exhausted " * 10,))
+    text = io.StringIO()
+    print_summary(summary, Console(file=text, width=width, force_terminal=False))
+    report = text.getvalue()
+
+    assert max(map(len, report.splitlines())) <= width
+    assert "E2E sched." in report
+    assert "101 ms" in report
+
+
+def test_no_color_means_no_color() -> None:
+    """With NO_COLOR there is no colour code; without it there is."""
+    summary = summary_of([record(), failed(Outcome.RESET)])
+
+    assert "\x1b[31m" not in printed(summary)
+    assert "\x1b[31m" in printed(summary, color=True)
+
+
+def test_a_servers_text_cannot_steer_the_terminal() -> None:
+    """Escape codes, line breaks and markup in an error body arrive as harmless text."""
+    evil = "\x1b]0;owned\x07[bold]x[/bold]\r\nnext"
+    report = printed(summary_of([failed(Outcome.HTTP_4XX, 400)], error_examples={(int(Outcome.HTTP_4XX), 400): evil}))
+
+    assert "\x1b]0;" not in report
+    assert "\x07" not in report
+    assert "[bold]x[/bold]" in report
+
+
+def test_json_reads_back_equal(tmp_path: Path) -> None:
+    """What was written is what is read, and nothing else is left beside it."""
+    summary = summary_of([record(), failed(Outcome.TLS)], slo=("ttft.p99<800ms",))
+    write_summary(summary, tmp_path / "summary.json")
+
+    assert read_summary(tmp_path / "summary.json") == summary
+    assert [file.name for file in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_json_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    """`-` prints one JSON document and nothing else."""
+    write_summary(summary_of([record()]), "-")
+
+    assert json.loads(capsys.readouterr().out)["requests"]["completed"] == 1
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    """Writing where no file can be made is an error that names the place."""
+    with pytest.raises(FastloadError, match=r"missing/summary\.json"):
+        write_summary(summary_of([]), tmp_path / "missing" / "summary.json")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": "fastload/summary/9"}'])
+def test_a_foreign_file_is_refused(tmp_path: Path, text: str) -> None:
+    """What is no summary is one line with the schema's name."""
+    (tmp_path / "x.json").write_text(text)
+
+    with pytest.raises(FastloadError, match="fastload/summary/1"):
+        read_summary(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0.0, "0 ms"), (0.01234, "12.3 µs"), (0.9999, "1.00 ms"), (1.0, "1.00 ms"), (9.996, "10.0 ms"), (99.96, "100 ms"),
+     (999.4, "999 ms"), (999.6, "1.00 s"), (125_000.0, "125 s")],
+)  # fmt: skip
+def test_durations_have_three_digits(value: float | None, text: str) -> None:
+    """The unit follows the size; None is a dash."""
+    assert text == words.ms(value)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(None, "-"), (0.0, "0 %"), (1e-7, "<0.01 %"), (0.0123, "1.2 %"), (0.37, "37 %"), (1.0, "100 %")]
+)
+def test_percentages(ratio: float | None, text: str) -> None:
+    """Small shares are not rounded to nothing."""
+    assert text == words.percent(ratio)
