@@ -105,10 +105,13 @@ def summarise(clients: dict[str, Turn], turns: list[Row]) -> list[Row]:
 
 
 def check(rows: list[Row], users: int) -> None:
-    """Refuse to compare clients that did not see what the mock sent, and say when they were not offered the same rate."""
-    lossy = [row["client"] for row in rows if row["seen"] is None or not 0.98 <= row["seen"] <= 1.0 + 1e-9]
-    if lossy:
-        raise BenchmarkError(f"events received and tokens the mock sent do not agree for {', '.join(lossy)}")
+    """Refuse counts that cannot be, and say when the clients were not offered the same rate or one could not keep up."""
+    for row in rows:
+        exact = row["client"].startswith("fastload")
+        if row["seen"] is None or row["seen"] > 1 or (exact and row["seen"] < 1):
+            raise BenchmarkError(f"{row['client']} counted {row['events']:,.0f} events, the mock sent {row['mock_tokens']:,.0f}")
+        if row["seen"] < 0.98:  # the others stop dead with answers under way: more than a moment's worth is a backlog
+            print(f"NOT COMPARABLE at {users} users: {row['client']} left {1 - row['seen']:.1%} unread", file=sys.stderr)
     rates = [row["tok_per_s"] for row in rows]
     if max(rates) > min(rates) * (1 + RATE_TOLERANCE):
         spread = ", ".join(f"{row['client']} {row['tok_per_s']:,.0f}" for row in rows)

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdbool.h>
 
-/* Chunk extensions and trailers beyond this are an attack or a fault, never an LLM server. */
+/* Extensions of one chunk, and trailers, beyond this are an attack or a fault, never an LLM server. */
 #define FL_EXTRA_LIMIT 65536u
 
 enum { S_SIZE, S_EXTENSION, S_DATA, S_DATA_CR, S_DATA_LF, S_TRAILER_START, S_TRAILER, S_TRAILER_LF, S_END };
@@ -55,6 +55,7 @@ static bool fl_frame_byte(fl_body *b, uint8_t c) {
     case S_DATA_CR:
         b->state = c == '\r' ? S_DATA_LF : S_SIZE;
         b->left = b->digits = 0;
+        b->extra = 0; /* a limit for each chunk: a long stream has many */
         return c == '\r' || c == '\n';
     case S_DATA_LF: b->state = S_SIZE; return c == '\n';
     case S_TRAILER_START:

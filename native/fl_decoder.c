@@ -48,6 +48,10 @@ static void fl_on_content(fl_decoder *d, uint32_t classes, const fl_sink *sink) 
     sink->token(sink->context, d->stamp_ns, gap, flags);
 }
 
+/* Faults of the framing have no event to show; what was read with the faulty byte would depend on the split. */
+static const char fl_bad_chunks[] = "not a valid chunked body", fl_too_large[] = "an event larger than 16 MiB";
+_Static_assert(FL_EVENT_LIMIT == 16u << 20, "the text says so");
+
 /* Keep the first bytes of a faulty event for the report, and stop. */
 static bool fl_fault(fl_decoder *d, fl_outcome outcome, const uint8_t *bytes, size_t n) {
     d->outcome = (uint8_t)outcome;
@@ -97,7 +101,7 @@ static bool fl_body_bytes(fl_decoder *d, const uint8_t *segment, size_t n, const
     }
     fl_feed feed = {d, sink};
     bool more = fl_lines_feed(&d->lines, segment, n, fl_on_event, &feed);
-    if (!more && d->outcome == FL_COMPLETED) (void)fl_fault(d, FL_MALFORMED, segment, n); /* an endless line */
+    if (!more && d->outcome == FL_COMPLETED) (void)fl_fault(d, FL_MALFORMED, (const uint8_t *)fl_too_large, sizeof fl_too_large - 1);
     return more;
 }
 
@@ -114,7 +118,7 @@ fl_progress fl_decoder_feed(fl_decoder *d, const uint8_t *bytes, size_t n, uint6
         if (step == FL_BODY_SEGMENT && fl_body_bytes(d, segment, segment_bytes, sink)) continue;
         if (step == FL_BODY_MORE) break;
         if (step == FL_BODY_END) fl_finish(d, sink);
-        if (step == FL_BODY_BAD) (void)fl_fault(d, FL_MALFORMED, bytes, n);
+        if (step == FL_BODY_BAD) (void)fl_fault(d, FL_MALFORMED, (const uint8_t *)fl_bad_chunks, sizeof fl_bad_chunks - 1);
         progress = FL_DONE;
         break;
     }

@@ -177,16 +177,48 @@ static const uint8_t *fl_digits(const uint8_t *p, const uint8_t *end) {
     return p > start ? p : NULL;
 }
 
+/* Whether the number [p, end), known to be well-formed, has a float64. One that would be infinite is refused, as orjson does: Python
+ * could not read an event that we took for valid. */
+static bool fl_is_finite(const uint8_t *p, const uint8_t *end) {
+    /* 2**1024 - 2**970, the smallest number that rounds to infinity; it is 1.797...e308. */
+    static const char edge[] =
+        "1797693134862315807937289714053034150799341327100378269361737789804449682927647509466490179775872070963"
+        "3028641669288791094655554785194040263065748867150582068190890200070838367627385484581771153176447573027"
+        "0069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
+    uint8_t digits[sizeof edge - 1] = {0};
+    size_t used = 0;
+    int64_t magnitude = -1, exponent = 0; /* value = d.ddd * 10**magnitude */
+    bool fraction = false, negative = false;
+    for (; p < end && (*p | 32) != 'e'; p++) {
+        if (*p == '.') fraction = true;
+        if (*p < '0' || *p > '9') continue;
+        bool significant = used || *p != '0';
+        if (significant && used < sizeof digits) digits[used++] = *p;
+        if (fraction ? !significant : significant) magnitude += fraction ? -1 : 1;
+    }
+    if (used == 0) return true; /* zero */
+    for (; p < end; p++) {
+        if (*p == '-') negative = true;
+        if (*p >= '0' && *p <= '9' && exponent < INT64_C(1000000000000)) exponent = exponent * 10 + (*p - '0');
+    }
+    magnitude += negative ? -exponent : exponent;
+    return magnitude < 308 || (magnitude == 308 && memcmp(digits, edge, sizeof digits) < 0);
+}
+
 static const uint8_t *fl_number_end(const uint8_t *p, const uint8_t *end) {
+    const uint8_t *start = p;
+    bool exponent = false;
     if (p < end && *p == '-') p++;
     if (p < end && *p == '0') p++;
     else if ((p = fl_digits(p, end)) == NULL) return NULL;
     if (p < end && *p == '.' && (p = fl_digits(p + 1, end)) == NULL) return NULL;
     if (p < end && (*p | 32) == 'e') {
+        exponent = true;
         p++;
         if (p < end && (*p == '+' || *p == '-')) p++;
-        p = fl_digits(p, end);
+        if ((p = fl_digits(p, end)) == NULL) return NULL;
     }
+    if ((exponent || p - start > 308) && !fl_is_finite(start, p)) return NULL;
     return p;
 }
 

@@ -27,6 +27,13 @@ static void py_decoder_dealloc(PyObject *o) {
     Py_DECREF(type);
 }
 
+/* Whether the object went through __init__ (and, for `started`, start()); else an exception is set. */
+static int py_usable(const py_decoder *self, int started) {
+    if (self->dialect.matcher.nodes_used == 0) return PyErr_SetString(PyExc_RuntimeError, "not initialised"), 0;
+    if (started && self->tokens == NULL) return PyErr_SetString(PyExc_RuntimeError, "start first"), 0;
+    return 1;
+}
+
 static void py_token(void *context, uint64_t stamp, uint64_t gap, uint64_t flags) {
     py_decoder *self = context;
     PyObject *token = Py_BuildValue("(KKii)", (unsigned long long)stamp, (unsigned long long)gap, (flags & FL_TOKEN_FIRST) != 0,
@@ -37,7 +44,7 @@ static void py_token(void *context, uint64_t stamp, uint64_t gap, uint64_t flags
 static PyObject *py_start(PyObject *o, PyObject *const *args, Py_ssize_t n) {
     py_decoder *self = (py_decoder *)o;
     int ok = 1;
-    if (!py_arity(n, 3, "start")) return NULL;
+    if (!py_usable(self, 0) || !py_arity(n, 3, "start")) return NULL;
     uint64_t framing = py_u64(args[0], &ok), length = py_u64(args[1], &ok), format = py_u64(args[2], &ok);
     if (!ok) return NULL;
     if (framing > FL_FRAME_CLOSE || format > FL_FORMAT_WHOLE) return PyErr_SetString(PyExc_ValueError, "start: out of range"), NULL;
@@ -57,8 +64,7 @@ static PyObject *py_feed(PyObject *o, PyObject *const *args, Py_ssize_t n) {
     size_t used;
     if (!py_arity(n, 2, "feed") || PyBytes_AsStringAndSize(args[0], &bytes, &size) < 0) return NULL;
     uint64_t stamp = py_u64(args[1], &ok);
-    if (!ok) return NULL;
-    if (self->tokens == NULL) return PyErr_SetString(PyExc_RuntimeError, "start first"), NULL;
+    if (!ok || !py_usable(self, 1)) return NULL;
     fl_progress progress = fl_decoder_feed(&self->decoder, (const uint8_t *)bytes, (size_t)size, stamp, ++self->read_id, &sink, &used);
     return PyErr_Occurred() ? NULL : Py_BuildValue("(in)", progress == FL_DONE, (Py_ssize_t)used);
 }
@@ -67,7 +73,7 @@ static PyObject *py_eof(PyObject *o, PyObject *none) {
     py_decoder *self = (py_decoder *)o;
     fl_sink sink = {py_token, NULL, self};
     (void)none;
-    if (self->tokens == NULL) return PyErr_SetString(PyExc_RuntimeError, "start first"), NULL;
+    if (!py_usable(self, 1)) return NULL;
     fl_decoder_eof(&self->decoder, &sink);
     Py_RETURN_NONE;
 }
@@ -75,7 +81,7 @@ static PyObject *py_eof(PyObject *o, PyObject *none) {
 static PyObject *py_facts(PyObject *o, PyObject *none) {
     const fl_decoder *d = &((py_decoder *)o)->decoder;
     (void)none;
-    if (((py_decoder *)o)->tokens == NULL) return PyErr_SetString(PyExc_RuntimeError, "start first"), NULL;
+    if (!py_usable((py_decoder *)o, 1)) return NULL;
     return Py_BuildValue("{s:i,s:i,s:K,s:K,s:K,s:K,s:K,s:I,s:I,s:y#,s:O}", "outcome", (int)d->outcome, "ended", (int)d->ended,
                          "first_token_ns", (unsigned long long)d->first_token_ns, "first_answer_ns", (unsigned long long)d->first_answer_ns,
                          "last_token_ns", (unsigned long long)d->last_token_ns, "max_gap_ns", (unsigned long long)d->max_gap_ns, "body_bytes",
@@ -88,7 +94,7 @@ static PyObject *py_scan(PyObject *o, PyObject *arg) {
     char *bytes;
     Py_ssize_t size;
     fl_hits hits;
-    if (PyBytes_AsStringAndSize(arg, &bytes, &size) < 0) return NULL;
+    if (!py_usable((py_decoder *)o, 0) || PyBytes_AsStringAndSize(arg, &bytes, &size) < 0) return NULL;
     if (!fl_json_scan(&((py_decoder *)o)->dialect.matcher, (const uint8_t *)bytes, (size_t)size, &hits)) Py_RETURN_NONE;
     return PyLong_FromUnsignedLong(hits.classes);
 }

@@ -28,8 +28,8 @@ works() {
 build_driver() {
     local cc=$1 binary=$2
     shift 2
-    "$cc" -std=c11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -Wall -Wextra -Wconversion -Werror -I "$root/native" "$@" \
-        "$root/native/fuzz/fuzz_decoder.c" "$root"/native/fl_*.c -o "$binary"
+    "$cc" -std=c11 -O1 -g -fno-omit-frame-pointer -Wall -Wextra -Wconversion -Werror -I "$root/native" "$@" \
+        "$root/native/fuzz/fuzz_decoder.c" "$root"/native/fl_*.c -o "$binary" -lm
 }
 
 # run_standalone BINARY INPUTS [SEED]: the seed corpus' files, then so many random inputs.

@@ -31,15 +31,17 @@ def print_comparison(summary: Summary, truth: Mapping[str, Any], console: Consol
     for name, ours, theirs in _counts(summary, truth):
         difference = f"{ours - theirs:+,}" if ours is not None and theirs is not None else _MISSING
         table.add_row(name, _count(ours), _count(theirs), difference, _word(ours is not None and ours == theirs))
+    apart = False
     for label, ours_ms, theirs_ms in _times(summary, truth):
         if ours_ms is None or theirs_ms is None:
             table.add_row(label, _ms(ours_ms), _ms(theirs_ms), _MISSING, "")
             continue
         agrees = abs(ours_ms - theirs_ms) <= max(TOLERANCE_MS, TOLERANCE_RATIO * theirs_ms)
+        apart = apart or (label.startswith("TTFT") and not agrees)
         table.add_row(label, _ms(ours_ms), _ms(theirs_ms), f"{(ours_ms - theirs_ms) * 1000:+.1f} µs", _word(agrees))
     console.print()
     console.print(table)
-    for note in _notes(summary):
+    for note in _notes(summary, ttft_apart=apart):
         console.print(Text(note, style="dim"))
 
 
@@ -65,8 +67,11 @@ def _times(summary: Summary, truth: Mapping[str, Any]) -> list[tuple[str, float 
     return rows
 
 
-def _notes(summary: Summary) -> list[str]:
+def _notes(summary: Summary, *, ttft_apart: bool) -> list[str]:
     notes = []
+    if ttft_apart:
+        notes.append("TTFT: the mock's begins when it has read the request, fastload's when the request leaves, so a wait for the")
+        notes.append("mock to accept and read is in fastload's only; it shows on a busy box and weighs more the fewer the requests")
     load = summary.run.plan.get("load", {})
     if load.get("warmup_s"):
         notes.append("the mock's times include the warm-up, fastload's do not")

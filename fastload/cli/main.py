@@ -6,7 +6,6 @@ stderr gets one line starting with `fastload: error:`; a traceback only with `--
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -15,6 +14,7 @@ from typing import Final
 import click
 
 from fastload import __version__
+from fastload.cli.outputs import silence_stdout
 from fastload.errors import ExitCode, FastloadError
 
 _COMMANDS: Final[dict[str, str]] = {
@@ -105,9 +105,13 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     try:
-        result = group.main(args=arguments, prog_name="fastload", standalone_mode=False)
+        # Not `group.main`: it ends the process with 1 on a closed pipe, whatever the run's own exit code is.
+        with group.make_context("fastload", arguments) as context:
+            result = group.invoke(context)
         sys.stdout.flush()
         return int(result) if isinstance(result, int) else ExitCode.OK
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except FastloadError as error:
         return _say(str(error), error.exit_code, debug)
     except click.UsageError as error:
@@ -118,7 +122,7 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
         return _say("interrupted", ExitCode.INTERRUPTED, debug)
     except BrokenPipeError:
         # The reader of stdout left (`fastload ... | head`): nothing is wrong here, and Python must not complain at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_stdout()
         return ExitCode.OK
     except Exception as error:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

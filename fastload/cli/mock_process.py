@@ -71,6 +71,11 @@ class MockProcess:
         """End the server, if `stop` has not."""
         self._end()
 
+    @property
+    def pid(self) -> int:
+        """Process id of the server."""
+        return self._running().pid
+
     def stop(self) -> dict[str, Any]:
         """Stop the server and return what it says to have done.
 

@@ -72,7 +72,7 @@ PLAN_OPTIONS: Final[tuple[Callable[..., Any], ...]] = (
         "--api-key-env",
         metavar="VAR",
         key="api_key_env",
-        help="Variable that holds the key (FASTLOAD_ or OPENAI_API_KEY).",
+        help="Variable with the API key (FASTLOAD_API_KEY).",
     ),
     option(
         _TARGET,
@@ -211,5 +211,8 @@ def _headers(lines: tuple[str, ...]) -> Mapping[str, str]:
         name, separator, value = line.partition(":")
         if not separator:
             raise FastloadError(f"--header {line!r} has no colon", hint="write --header 'Name: value'")
-        headers[name.strip()] = value.strip(" \t")
+        name = name.strip()
+        if name.lower() in (known.lower() for known in headers):
+            raise FastloadError(f"--header {name} is given twice", hint="give it once; one value can hold a list")
+        headers[name] = value.strip(" \t")
     return headers

@@ -6,6 +6,7 @@ Knows nothing of runs. Invariant: places accepted here are writable, so a run's 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -58,8 +59,24 @@ def check_outputs(outputs: Outputs) -> None:
 
 
 def report_console(*, stderr: bool = False) -> Console:
-    """Return the console a report is printed on: as wide as the terminal, or wide enough for a table in a file."""
+    """Return the console a report is printed on: as wide as the terminal, or wide enough for a table in a file.
+
+    Where the reader leaves (`fastload ... | head`) the rest is dropped, and the exit code stays the run's.
+    """
     from rich.console import Console
 
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=_FILE_COLUMNS)
+    class ReportConsole(Console):
+        def on_broken_pipe(self) -> None:
+            """Drop what nobody reads; rich would end the process with 1."""
+            self.quiet = True
+            silence_stdout()
+
+    console = ReportConsole(stderr=stderr)
+    return console if console.is_terminal else ReportConsole(stderr=stderr, width=_FILE_COLUMNS)
+
+
+def silence_stdout() -> None:
+    """Send stdout nowhere, because its reader is gone: the interpreter must not complain about it at its exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

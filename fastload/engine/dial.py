@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class Address:
 
 
 def _dial_error(error: OSError) -> DialError:
-    text = (error.strerror or str(error)).lower()
+    # The loop words some errors its own way ("Connect call failed (...)"): the system's words say what happened.
+    text = (os.strerror(error.errno) if error.errno else str(error)).lower()
     if error.errno == errno.EADDRNOTAVAIL:
         trouble = (
             "the ephemeral ports towards the server are used up (EADDRNOTAVAIL): widen net.ipv4.ip_local_port_range "

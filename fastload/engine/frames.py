@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from fastload.engine.crew import WorkerProcess
 from fastload.plan.model import Plan
 from fastload.samples.layout import HISTOGRAM_STAMP_LAG
 from fastload.stats.collector import Collector
 from fastload.stats.facts import LiveFrame
-from fastload.stats.histogram import quantile
+from fastload.stats.histogram import merge, quantile
 
 
 class FrameMaker:
@@ -25,8 +23,7 @@ class FrameMaker:
         load = self._plan.load
         numbers = self._collector.snapshot(now_ns)
         blocks = [worker.spec.block for worker in self._workers]
-        lag = np.sum([block.histograms[HISTOGRAM_STAMP_LAG] for block in blocks], axis=0, dtype=np.uint64)
-        lag_p99_ns = quantile(lag, 0.99)
+        lag_p99_ns = quantile(merge(block.histograms[HISTOGRAM_STAMP_LAG] for block in blocks), 0.99)
         alive = [worker.spec.block for worker in self._workers if not worker.ended]
         elapsed_s = max(now_ns - start_ns, 0) / 1e9
         left_s = None if load.duration_s is None else max(load.duration_s - elapsed_s, 0.0)
@@ -50,5 +47,5 @@ class FrameMaker:
             coalesced_ratio=numbers.coalesced_ratio,
             ring_fill=max(max(block.tokens.fill(), block.records.fill()) for block in blocks),
             samples_lost=sum(block.tokens.totals().lost + block.records.totals().lost for block in blocks),
-            receive_clock="user" if any(block.counter("reads_user") > block.counter("reads_kernel") for block in blocks) else "kernel",
+            receive_clock="user" if any(b.counter("reads_user") > b.counter("reads_kernel") for b in blocks) else "kernel",
         )

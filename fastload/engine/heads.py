@@ -40,10 +40,14 @@ class _Fields:
 
     def __init__(self) -> None:
         self.headers: dict[bytes, bytes] = {}
+        self.complete = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         key = name.lower()
         self.headers[key] = self.headers[key] + b", " + value if key in self.headers else value
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
 
 
 def _faulty(status: int, fault: str) -> Head:
@@ -69,6 +73,8 @@ def parse_head(raw: bytes) -> Head:
         return _faulty(101, "the server switched protocols although it was not asked to")
     except httptools.HttpParserError as error:
         return _faulty(0, f"not an HTTP/1.1 response head: {error}")
+    if not fields.complete:
+        return _faulty(0, "not an HTTP/1.1 response head: an empty line where the head should end")
     status = parser.get_status_code()
     headers = fields.headers
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()

@@ -68,7 +68,9 @@ def choose_cpus(plan: Plan) -> list[int | None]:
         missing = sorted(set(machine.cpus) - set(usable))
         if missing:
             raise FastloadError(
-                f"core {missing[0]} in --cpus is not usable here", why=f"this process may run on {usable}", hint="name some of those"
+                f"core {missing[0]} in --cpus is not usable here",
+                why=f"this process may run on {usable}",
+                hint="name some of those",
             )
     cores = list(machine.cpus) if machine.cpus is not None else usable[1:] or usable
     wanted = machine.workers or len(cores)
@@ -156,9 +158,8 @@ def _kernel_stamps() -> Check:
         try:
             sock.setsockopt(socket.SOL_SOCKET, _SCM_TIMESTAMPNS, 1)
         except OSError as error:
-            return Check(
-                "kernel receive stamps", None, f"refused ({(error.strerror or '').lower()})", "user-space stamps are used and reported"
-            )
+            value = f"refused ({(error.strerror or '').lower()})"
+            return Check("kernel receive stamps", None, value, "user-space stamps are used and reported")
     return Check("kernel receive stamps", True, "offered")
 
 
@@ -169,8 +170,12 @@ def checks(plan: Plan | None) -> list[Check]:
     workers = len(choose_cpus(plan)) if plan is not None else max(len(usable) - 1, 1)
     realtime = realtime_allowed()
     return [
-        Check("cores", None if len(usable) > 1 else False, f"{len(usable)} usable, {workers} for workers"
-              , "" if len(usable) > 1 else "workers and supervisor share the only core"),
+        Check(
+            "cores",
+            None if len(usable) > 1 else False,
+            f"{len(usable)} usable, {workers} for workers",
+            "" if len(usable) > 1 else "workers and supervisor share the only core",
+        ),
         _files(plan, workers, soft, hard),
         _ports(plan),
         Check(

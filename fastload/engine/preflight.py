@@ -72,7 +72,10 @@ def _context(plan: Plan) -> ssl.SSLContext | None:
 def _unreachable(plan: Plan, text: str) -> FastloadError:
     where = plan.target.url if plan.unix_socket is None else f"{plan.target.url} through {plan.unix_socket}"
     return FastloadError(
-        f"cannot reach {where}: {text}", why="nothing was measured", hint="check the server and the URL", exit_code=ExitCode.UNREACHABLE
+        f"cannot reach {where}: {text}",
+        why="nothing was measured",
+        hint="check the server and the URL",
+        exit_code=ExitCode.UNREACHABLE,
     )
 
 

@@ -51,13 +51,15 @@ def native_paths(dialect: Dialect, server_clock: bool) -> list[tuple[int, tuple[
 class Connection:
     """One connection of one user; carries one request at a time."""
 
-    __slots__ = ("_waiter", "alive", "head", "receiver", "slot", "tls")
+    __slots__ = ("_waiter", "alive", "head", "receiver", "slot", "tls", "used")
 
     def __init__(self, receiver: Receiver, slot: int, tls: TlsLayer | None) -> None:
         self.receiver = receiver
         self.slot = slot
         self.tls = tls
         self.alive = True
+        self.used = False
+        """It has carried a request to its end."""
         self.head: Head | None = None
         """Head of the response at hand, once it is known."""
         self._waiter: asyncio.Future[tuple[int, bytes | None]] | None = None
@@ -95,7 +97,9 @@ class Connection:
 class Receiver:
     """Drains the reactor and handles what it finds."""
 
-    def __init__(self, reactor: _native.Reactor, block: WorkerBlock, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, reactor: _native.Reactor, block: WorkerBlock, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None
+    ) -> None:
         self.reactor: Final = reactor
         self.loop: Final = loop
         self.in_flight = 0

@@ -117,7 +117,7 @@ class _Signals:
             self._before[number] = signal.signal(number, self._count)
         return self
 
-    def _count(self, number: int, frame: FrameType | None) -> None:
+    def _count(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
 
     def __exit__(self, *exc: object) -> None:
@@ -165,6 +165,7 @@ class _Supervisor:
         self._reasons: list[str] = []
         self._stopped_ns: int | None = None
         self._pss_bytes = 0
+        self._window_ns = 0
 
     def run(self) -> tuple[RunFacts, Collector]:
         self._selector.register(self._signals.reading, selectors.EVENT_READ)
@@ -175,7 +176,9 @@ class _Supervisor:
             started_at = utc_now()
             start_ns = monotonic_ns() + START_DELAY_NS
             load = self._plan.load
-            self._collector.set_window(start_ns + int(load.warmup_s * 1e9), None)
+            self._window_ns = start_ns + int(load.warmup_s * 1e9)
+            end_ns = None if load.duration_s is None else start_ns + int(load.duration_s * 1e9)
+            self._collector.set_window(self._window_ns, end_ns)
             self._tell("go", start_ns=start_ns)
             self._watch(start_ns)
         finally:
@@ -199,7 +202,9 @@ class _Supervisor:
             if self._interrupts:
                 raise KeyboardInterrupt
             if monotonic_ns() > until_ns:
-                raise FastloadError(f"the workers were not ready after {READY_TIMEOUT_NS // 10**9} s", hint="use fewer or smaller prompts")
+                raise FastloadError(
+                    f"the workers were not ready after {READY_TIMEOUT_NS // 10**9} s", hint="use fewer or smaller prompts"
+                )
 
     def _watch(self, start_ns: int) -> None:
         """Read the rings until every worker has ended."""
@@ -265,6 +270,7 @@ class _Supervisor:
 
     def _stop(self, now_ns: int) -> None:
         self._stopped_ns = now_ns
+        self._collector.set_window(self._window_ns, now_ns)  # every sample so far is older
         self._tell("stop")
 
     def _heed_interrupts(self, now_ns: int) -> None:
@@ -285,7 +291,6 @@ class _Supervisor:
 
     def _gather(self, started_at: datetime, start_ns: int) -> RunFacts:
         self._collector.finish()
-        load = self._plan.load
         end_ns = monotonic_ns()
         stopped_ns = self._stopped_ns if self._stopped_ns is not None else end_ns
         examples: dict[tuple[int, int], str] = {}
@@ -301,7 +306,7 @@ class _Supervisor:
             host=host_facts(),
             epoch_ns=self._epoch_ns,
             load_start_ns=start_ns,
-            window_start_ns=min(start_ns + int(load.warmup_s * 1e9), stopped_ns),
+            window_start_ns=min(self._window_ns, stopped_ns),
             window_end_ns=stopped_ns,
             end_ns=end_ns,
             workers=tuple(worker.facts() for worker in self._workers),

@@ -23,6 +23,11 @@ from fastload.schedule.closed import ClosedLoop
 MAX_ATTEMPTS: Final = 3
 """A request is put on a new connection when a kept-alive one turns out to have been closed between responses; more than twice in a
 row is no accident of timing but a server that drops requests."""
+STALE_STREAK: Final = 8
+"""So many kept-alive connections in a row found closed: the server closes after each response without saying so (llama.cpp does),
+and trying them only costs an attempt."""
+_REUSE_AGAIN: Final = 64
+"""How many requests later one connection is kept again, to see whether the server still does."""
 _BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Pauses after connections that failed one after the other: a dead server must not be hammered, nor the log filled."""
 
@@ -43,6 +48,17 @@ class Crew:
     """Called when this machine ran out of something."""
     stop: asyncio.Event
     alive: int = 0
+    stale_streak: int = 0
+    """Reused connections found closed since the last one that worked."""
+    not_reused: int = 0
+    """Connections given up after one response since then."""
+
+    def may_reuse(self) -> bool:
+        """Return whether keeping a connection open after a response is worth it with this server."""
+        if self.stale_streak < STALE_STREAK:
+            return True
+        self.not_reused += 1
+        return self.not_reused % _REUSE_AGAIN == 0
 
     async def pause(self, until_ns: int) -> bool:
         """Wait until a monotonic time or the stop, whichever is first; return True unless stopped."""
@@ -114,7 +130,11 @@ class User:
                 self._drop()
                 continue
             code, payload = await waiter
-            if code != _native.STALE or attempts >= MAX_ATTEMPTS:
+            if code != _native.STALE:
+                crew.stale_streak = 0 if connection.used else crew.stale_streak
+                return self._commit(connection, code, payload)
+            crew.stale_streak += 1
+            if attempts >= MAX_ATTEMPTS:
                 return self._commit(connection, code, payload)
             self._drop()
 
@@ -128,8 +148,9 @@ class User:
         )
         if verdict.example is not None:
             crew.report_failure(verdict.outcome, head.status if head is not None else 0, verdict.example)
-        if end_ns < 0:
+        if end_ns < 0 or not crew.may_reuse():
             self._drop()
+        connection.used = True
         return abs(end_ns)
 
     async def _not_connected(self, error: DialError, request: Request, scheduled_ns: int, connect_ns: int, attempts: int) -> int:

@@ -158,9 +158,7 @@ class _Worker:
         load = self._spec.plan.load
         beat = self._loop.create_task(self._beat())
         if load.duration_s is not None:
-            self._stop_timer = self._loop.call_later(
-                max(start_ns - monotonic_ns(), 0) / 1e9 + load.duration_s, self._stop_load
-            )
+            self._stop_timer = self._loop.call_later(max(start_ns - monotonic_ns(), 0) / 1e9 + load.duration_s, self._stop_load)
         await self._spawn(users, start_ns)
         if self._tasks:
             await asyncio.wait(self._tasks)

@@ -11,7 +11,7 @@ import asyncio
 import socket
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from fastload.clock import monotonic_ns
 from fastload.errors import FastloadError
@@ -52,8 +52,7 @@ class _Shovel(asyncio.Protocol):
         self._connection: Connection | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods only
         self._pair, theirs = socket.socketpair()
         self._pair.setblocking(False)
         theirs.setblocking(False)

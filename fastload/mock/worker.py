@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _PUMP_BUDGET_NS: Final = 2_000_000
 """Longest run of the pump before new requests are looked at again."""
 _PUMP_REST_NS: Final = 500_000
-"""How long a burst of requests may keep the pump from running."""
+"""How long a burst of requests may keep the pump from running, and how long the pump then runs: half the time for each."""
 _ACCEPTS_PER_WAKE: Final = 64
 _OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ACCEPT_PAUSE_S: Final = 0.1
@@ -160,11 +160,12 @@ class Worker:
     def breathe(self, now_ns: int) -> None:
         """Let the pump run in the middle of a burst of requests, so that nobody's tokens wait for all of them."""
         if now_ns - self._pumped_ns > _PUMP_REST_NS:
-            self._on_due()
+            self._on_due(_PUMP_REST_NS)
 
-    def _on_due(self) -> None:
+    def _on_due(self, budget_ns: int = _PUMP_BUDGET_NS) -> None:
+        ended = self.pump.run_due(budget_ns)
         self._pumped_ns = monotonic_ns()
-        for handle, gone in self.pump.run_due(_PUMP_BUDGET_NS):
+        for handle, gone in ended:
             connection = self.active.pop(handle, None)
             if connection is not None:
                 connection.ended(gone=gone)

@@ -50,6 +50,10 @@ def _cpus(value: object) -> object:
     return parse_cpus(value) if isinstance(value, str) else value
 
 
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 Seconds = Annotated[float, BeforeValidator(parse_duration_s)]
 """A finite duration >= 0 in seconds; accepts the texts of `parse_duration_s`."""
 PositiveInt = Annotated[int, Field(strict=True, ge=1)]
@@ -166,7 +170,8 @@ class Plan(_Frozen):
     load: Load = Field(default_factory=Load)
     prompts: Prompts = Field(default_factory=Prompts)
     machine: Machine = Field(default_factory=Machine)
-    slo: tuple[str, ...] = ()
+    slo: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)] = ()
+    """Gates as `fastload.verdict.gates` reads them."""
 
     @field_validator("targets", mode="after")
     @classmethod

@@ -155,11 +155,11 @@ def _answer(summary: Summary) -> Text:
     latency = summary.latency_ms
     requests = summary.requests
     if latency.ttft is not None:
-        felt = f"Users saw the first token after {ms(latency.ttft.p50)} (1 in 100 after more than {ms(latency.ttft.p99)})"
+        felt = f"Users saw the first token after {ms(latency.ttft.p50)} (1 in 100 after {ms(latency.ttft.p99)} or more)"
         if latency.tpot is not None and latency.tpot.p50 > 0:
             felt += f", then read {rate(1e3 / latency.tpot.p50)} tokens/s"
     elif latency.e2e is not None:
-        felt = f"Users had the answer after {ms(latency.e2e.p50)} (1 in 100 after more than {ms(latency.e2e.p99)})"
+        felt = f"Users had the answer after {ms(latency.e2e.p50)} (1 in 100 after {ms(latency.e2e.p99)} or more)"
     else:
         felt = "No user got a whole answer that was measured"
     ended = requests.started - requests.cancelled

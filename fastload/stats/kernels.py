@@ -231,11 +231,12 @@ def _cache_is_usable(numba: ModuleType) -> bool:
         return True
     import os
 
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    directory = Path(root) / "fastload" / "numba"
+    root = os.environ.get("XDG_CACHE_HOME")
     try:
+        # Path.home() raises RuntimeError for a user without a home.
+        directory = (Path(root) if root else Path.home() / ".cache") / "fastload" / "numba"
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError:
+    except (OSError, RuntimeError):
         return False
     numba.config.CACHE_DIR = str(directory)
     return _has_locator(numba)

@@ -140,7 +140,7 @@ def lateness(records: Records) -> Values:
 
 
 def own_lateness(records: Records) -> Values:
-    """What the generator itself added: lateness without the connection set-up, at least 0.
+    """Return what the generator itself added: lateness without the connection set-up, at least 0.
 
     A server slow to accept makes a request leave late through no fault of the generator, so validity looks at this one.
     """

@@ -50,16 +50,17 @@ def summarise(facts: RunFacts, collector: Collector) -> Summary:
     The collector must be finished.
     """
     records = collector.records()
+    whole = _endpoint(facts, records, collector, None)
     return Summary(
         run=_run(facts),
         clock=_clock(facts, collector),
-        requests=_requests(records),
-        errors=_errors(records, facts),
-        tokens=_tokens(records, collector, None),
-        throughput=_throughput(facts, records, collector, None),
-        latency_ms=_latency(facts, records, collector, None),
+        requests=whole.requests,
+        errors=whole.errors,
+        tokens=whole.tokens,
+        throughput=whole.throughput,
+        latency_ms=whole.latency_ms,
         generator=_generator(facts, records),
-        endpoints=_endpoints(facts, records, collector),
+        endpoints=_endpoints(facts, records, collector, whole),
         timeline=timeline(facts, collector, records),
         verdict=Verdict(status="PASS", checks=[]),
     )
@@ -211,19 +212,25 @@ def _latency(facts: RunFacts, records: Records, collector: Collector, endpoint: 
     return Latency.model_validate(blocks)
 
 
-def _endpoints(facts: RunFacts, records: Records, collector: Collector) -> dict[str, Endpoint]:
-    endpoints = {}
-    alone = len(facts.plan.targets) == 1
-    for index, target in enumerate(facts.plan.targets):
-        its = records if alone else records[records["endpoint"] == index]
-        endpoints[target.name] = Endpoint(
-            requests=_requests(its),
-            errors=_errors(its, facts),
-            tokens=_tokens(its, collector, index),
-            throughput=_throughput(facts, its, collector, index),
-            latency_ms=_latency(facts, its, collector, index),
-        )
-    return endpoints
+def _endpoint(facts: RunFacts, records: Records, collector: Collector, endpoint: int | None) -> Endpoint:
+    """Return the numbers of one endpoint, whose records these are, or of the whole run (None)."""
+    return Endpoint(
+        requests=_requests(records),
+        errors=_errors(records, facts),
+        tokens=_tokens(records, collector, endpoint),
+        throughput=_throughput(facts, records, collector, endpoint),
+        latency_ms=_latency(facts, records, collector, endpoint),
+    )
+
+
+def _endpoints(facts: RunFacts, records: Records, collector: Collector, whole: Endpoint) -> dict[str, Endpoint]:
+    targets = facts.plan.targets
+    if len(targets) == 1:
+        return {targets[0].name: whole}
+    return {
+        target.name: _endpoint(facts, records[records["endpoint"] == index], collector, index)
+        for index, target in enumerate(targets)
+    }
 
 
 def _generator(facts: RunFacts, records: Records) -> Generator:

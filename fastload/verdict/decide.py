@@ -6,19 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from fastload.errors import ExitCode
 from fastload.stats.collector import Collector
 from fastload.stats.facts import RunFacts
-from fastload.stats.result import CheckResult, Requests, Status, Summary, Verdict
+from fastload.stats.metrics import Records
+from fastload.stats.result import CheckResult, Requests, Status, Summary, Throughput, Verdict
 from fastload.stats.summary import summarise
-from fastload.verdict.gates import evaluate, parse_gates
+from fastload.verdict.gates import Gate, evaluate, parse_gates
 from fastload.verdict.goodput import goodput_per_s
-from fastload.verdict.validity import judge
-
-ABORTED: Final = 2
-"""Interrupts after which a run was stopped at once instead of drained."""
+from fastload.verdict.validity import ABORTED, judge
 
 
 def assess(facts: RunFacts, collector: Collector) -> tuple[Summary, ExitCode]:
@@ -30,15 +27,14 @@ def assess(facts: RunFacts, collector: Collector) -> tuple[Summary, ExitCode]:
     gates = parse_gates(facts.plan.slo)
     measured = summarise(facts, collector)
     reasons = judge(facts, measured)
-    goodput = goodput_per_s(gates, facts, collector.records()) if gates else None
     checks = evaluate(gates, measured)
     status, code = decide(reasons, measured.requests, checks, facts.interrupted)
     if reasons:
         checks = [check.model_copy(update={"status": "INVALID"}) for check in checks]
-    summary = measured.model_copy(
+    good = _with_goodput(gates, facts, collector.records(), measured)
+    summary = good.model_copy(
         update={
             "generator": measured.generator.model_copy(update={"valid": not reasons, "reasons": reasons}),
-            "throughput": measured.throughput.model_copy(update={"goodput_per_s": goodput}),
             "verdict": Verdict(status=status, checks=checks),
         }
     )
@@ -54,6 +50,25 @@ def decide(
     """
     status, code = _judged(reasons, requests, checks)
     return status, ExitCode.INTERRUPTED if interrupted >= ABORTED else code
+
+
+def _with_goodput(gates: Sequence[Gate], facts: RunFacts, records: Records, summary: Summary) -> Summary:
+    """Return `summary` with the goodput of the run and of each endpoint."""
+
+    def filled(throughput: Throughput, chosen: Records) -> Throughput:
+        return throughput.model_copy(update={"goodput_per_s": goodput_per_s(gates, facts, chosen)})
+
+    if not gates:
+        return summary
+    whole = filled(summary.throughput, records)
+    endpoints = {}
+    targets = facts.plan.targets
+    for index, target in enumerate(targets):
+        endpoint = summary.endpoints[target.name]
+        alone = len(targets) == 1
+        throughput = whole if alone else filled(endpoint.throughput, records[records["endpoint"] == index])
+        endpoints[target.name] = endpoint.model_copy(update={"throughput": throughput})
+    return summary.model_copy(update={"throughput": whole, "endpoints": endpoints})
 
 
 def _judged(reasons: Sequence[str], requests: Requests, checks: Sequence[CheckResult]) -> tuple[Status, ExitCode]:

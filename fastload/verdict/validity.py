@@ -27,10 +27,15 @@ COALESCED_LATE_RATIO: Final = 0.01
 USER_CLOCK_STALL_P99_MS: Final = 5.0
 """Without kernel stamps the loop's own delay goes into every stamp: 5 ms is 10 to 25 % of the usual gap between tokens."""
 
+ABORTED: Final = 2
+"""Interrupts after which a run was stopped at once instead of drained."""
+
+_BUG: Final = "this is a bug, report it"
+
 
 def judge(facts: RunFacts, summary: Summary) -> list[str]:
     """Return why the run must not be used, one line each: what, value, limit, what to do. Empty = valid."""
-    return [*_broken(facts, summary), *_late(summary), *_clock(facts, summary), *facts.reasons]
+    return [*_broken(facts, summary), *_late(summary), *_clock(summary), *facts.reasons]
 
 
 def _broken(facts: RunFacts, summary: Summary) -> list[str]:
@@ -42,21 +47,25 @@ def _broken(facts: RunFacts, summary: Summary) -> list[str]:
     ]
     lost = summary.generator.samples_lost
     if lost > 0:
-        reasons.append(
-            f"{lost} samples lost (limit 0): the supervisor could not read as fast as the workers wrote; use fewer --workers"
-        )
+        reasons.append(f"{lost} samples lost (limit 0): the supervisor read slower than the workers wrote; use fewer --workers")
     for worker in facts.workers:
         reasons += _unbalanced(worker)
     alive = all(worker.died is None for worker in facts.workers)
     requests = summary.requests
     records = sum(worker.records_read for worker in facts.workers)
     if alive and records != requests.started:
-        reasons.append(
-            f"ledger: {records} request records read but {requests.started} counted (limit: equal); this is a bug, report it"
-        )
+        reasons.append(f"ledger: {records} request records read but {requests.started} counted (limit: equal); {_BUG}")
+    read = sum(worker.tokens_read for worker in facts.workers)
+    if alive and read != summary.tokens.events:
+        reasons.append(f"ledger: {read} token samples read but {summary.tokens.events} counted (limit: equal); {_BUG}")
     started = sum(worker.started for worker in facts.workers)
-    if alive and lost == 0 and started != requests.started:
-        reasons.append(f"ledger: {started} requests started but {requests.started} ended (limit: equal); this is a bug, report it")
+    if facts.interrupted >= ABORTED:
+        reasons.append(
+            f"stopped at once by a second Ctrl-C: of {max(started, requests.started)} requests {requests.started} ended "
+            "(limit: all), so long ones are missing; press Ctrl-C once to drain"
+        )
+    elif alive and lost == 0 and started != requests.started:
+        reasons.append(f"ledger: {started} requests started but {requests.started} ended (limit: equal); {_BUG}")
     return reasons
 
 
@@ -67,7 +76,7 @@ def _unbalanced(worker: WorkerFacts) -> list[str]:
         ("request records", worker.records_written, worker.records_read, worker.records_lost),
     )
     return [
-        f"ledger of worker {worker.index}: {written} {what} written but {read} read + {lost} lost (limit: equal); this is a bug, report it"
+        f"ledger of worker {worker.index}: {written} {what} written but {read} read + {lost} lost (limit: equal); {_BUG}"
         for what, written, read, lost in rings
         if written != read + lost
     ]
@@ -98,7 +107,7 @@ def _late(summary: Summary) -> list[str]:
     return reasons
 
 
-def _clock(facts: RunFacts, summary: Summary) -> list[str]:
+def _clock(summary: Summary) -> list[str]:
     reasons = []
     stall = summary.generator.loop_stall_ms
     if summary.clock.receive == "user" and stall is not None and stall.p99 > USER_CLOCK_STALL_P99_MS:

@@ -30,5 +30,5 @@ WORDS: Final[tuple[str, ...]] = tuple(
 
 
 def words(seed: int, index: int, count: int) -> str:
-    """Return `count` words, fresh for every (seed, index), so that no server's prefix cache helps; some 40 µs for 1,000."""
-    return " ".join(map(WORDS.__getitem__, random_bytes(seed, index, PURPOSE_WORDS, count)))
+    """Return `count` words, fresh for every (seed, index), so that no server's prefix cache helps; some 60 µs for 1,000."""
+    return " ".join([WORDS[byte] for byte in random_bytes(seed, index, PURPOSE_WORDS, count)])

@@ -29,7 +29,7 @@ def test_tokens_before_the_kernels_are_ready_are_binned_later() -> None:
     _, moments = collector.gaps()
 
     assert moments is not None
-    assert (3, 24 * MS, 7 * MS, 9 * MS) == (moments.count, moments.total, moments.minimum, moments.maximum)
+    assert (moments.count, moments.total, moments.minimum, moments.maximum) == (3, 24 * MS, 7 * MS, 9 * MS)
 
 
 def test_kernels_that_cannot_compile_are_an_error() -> None:
@@ -83,11 +83,11 @@ def test_live_numbers_of_the_last_seconds() -> None:
     tokens += [Token(7 * SECOND, 500, coalesced=True)] * 300 + [Token(1 * SECOND, 400 * MS)] * 1000
     live = collected([*old, *new, *bad], tokens).snapshot(EPOCH + 10 * SECOND)
 
-    assert (80, 3, 1) == (live.completed, live.failed, live.cancelled)
-    assert {"reset": 2, "http_5xx": 1} == live.errors
+    assert (live.completed, live.failed, live.cancelled) == (80, 3, 1)
+    assert live.errors == {"reset": 2, "http_5xx": 1}
     assert live.requests_per_s == 10.0
     assert live.tokens_per_s == 300.0
-    assert (15.0, 30.0) == (live.ttft_p50_ms, live.ttft_p99_ms)
+    assert (live.ttft_p50_ms, live.ttft_p99_ms) == (15.0, 30.0)
     assert live.itl_p50_ms == pytest.approx(20, rel=0.008)
     assert live.itl_p99_ms == pytest.approx(20, rel=0.008)
     assert live.lateness_p99_ms == 1.0

@@ -54,7 +54,7 @@ def test_value_and_limit_are_in_the_gates_own_unit() -> None:
     """A gate in seconds is answered in seconds, with the samples behind it."""
     result = check("ttft.p99<0.01s", record(), record())
 
-    assert ("ttft.p99", "FAIL", 0.02, "< 0.01 s", 2) == (result.name, result.status, result.value, result.limit, result.n)
+    assert (result.name, result.status, result.value, result.limit, result.n) == ("ttft.p99", "FAIL", 0.02, "< 0.01 s", 2)
 
 
 def test_errors_are_failed_of_what_was_not_cancelled() -> None:
@@ -62,13 +62,13 @@ def test_errors_are_failed_of_what_was_not_cancelled() -> None:
     rows = [record()] * 3 + [failed(Outcome.RESET), failed(Outcome.CANCELLED)]
     result = check("errors<25%", *rows)
 
-    assert ("FAIL", 25.0, "< 25%", 4, "most frequent: reset (1)") == (
+    assert (
         result.status,
         result.value,
         result.limit,
         result.n,
         result.hint,
-    )
+    ) == ("FAIL", 25.0, "< 25%", 4, "most frequent: reset (1)")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_no_data_fails_with_a_hint(text: str, hint: str) -> None:
     """A known metric without data fails its gate and says why there is none."""
     result = check(text, record())
 
-    assert ("FAIL", None) == (result.status, result.value)
+    assert (result.status, result.value) == ("FAIL", None)
     assert result.hint is not None
     assert hint in result.hint
 
@@ -149,8 +149,9 @@ def test_assess_fills_in_the_verdict_and_the_goodput() -> None:
     rows = [record(), record(sent_ns=EPOCH + 3 * SECOND), record(first_token_ns=EPOCH + 2 * SECOND + 90 * MS)]
     summary, code = assess(facts(3, slo=("ttft.p99<50ms", "e2e.max<1s", "errors<1%")), collected(rows))
 
-    assert (ExitCode.GATE_FAILED, "FAIL", 0.2) == (code, summary.verdict.status, summary.throughput.goodput_per_s)
+    assert (code, summary.verdict.status, summary.throughput.goodput_per_s) == (ExitCode.GATE_FAILED, "FAIL", 0.2)
     assert [one.status for one in summary.verdict.checks] == ["FAIL", "PASS", "PASS"]
+    assert summary.endpoints["default"].throughput.goodput_per_s == 0.2
     assert summary.generator.valid
 
 
@@ -172,5 +173,5 @@ def test_an_invalid_run_is_not_judged() -> None:
     died = facts(1, slo=("ttft.p99<1s",), workers=(worker(died="signal 9"),))
     summary, code = assess(died, collected([record()], [Token(WINDOW[0] - EPOCH, 5)]))
 
-    assert (ExitCode.INVALID, "INVALID", False) == (code, summary.verdict.status, summary.generator.valid)
-    assert [("INVALID", 20.0 / 1000)] == [(one.status, one.value) for one in summary.verdict.checks]
+    assert (code, summary.verdict.status, summary.generator.valid) == (ExitCode.INVALID, "INVALID", False)
+    assert [(one.status, one.value) for one in summary.verdict.checks] == [("INVALID", 20.0 / 1000)]

@@ -63,7 +63,9 @@ MAX_TEST_LINES: Final = 800
 LONGER: Final[dict[str, str]] = {}
 """Files above the limit, by path, with the reason."""
 MAX_FUNCTION_LINES: Final = 50
-LONGER_FUNCTIONS: Final[dict[str, str]] = {}
+LONGER_FUNCTIONS: Final[dict[str, str]] = {
+    "stats/kernels.py:bin_tokens": "one numba loop over a ring; a call inside it would cost per token",
+}
 """Functions above the limit, as `path:name`, with the reason."""
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import cast
 
 import numpy as np
 import pytest
@@ -136,7 +140,7 @@ def test_ranks_beyond_the_end_are_marked() -> None:
     out = np.zeros(2, dtype=np.int64)
     found = compiled().result().quantile_buckets(np.array([0, 2], dtype=np.uint64), np.array([2, 3], dtype=np.uint64), out)
 
-    assert (1, [1, -1]) == (found, out.tolist())
+    assert (found, out.tolist()) == (1, [1, -1])
 
 
 def test_a_read_only_ring_can_be_binned() -> None:
@@ -157,10 +161,53 @@ def test_importing_everything_but_the_loader_leaves_numba_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
-    assert (0, "") == (done.returncode, done.stderr.strip())
+    assert (done.returncode, done.stderr.strip()) == (0, "")
 
 
 def test_a_second_no_run_reaches_is_refused() -> None:
     """A corrupt stamp is an error, not a terabyte of rows."""
     with pytest.raises(ValueError, match=str(1 << 40)):
         SecondHistograms().open(1 << 40)
+
+
+class FakeNumba:
+    """Stands in for numba: a cache locator exists only once a directory was given, or never."""
+
+    class Config:
+        """The one setting that matters."""
+
+        CACHE_DIR = ""
+
+    def __init__(self, needs_directory: bool) -> None:
+        self.config = self.Config()
+        self.needs_directory = needs_directory
+
+    def njit(self, cache: bool) -> Callable[[object], object]:
+        """Decorate like numba.njit, with its words when there is nowhere to cache."""
+
+        def decorate(function: object) -> object:
+            if self.needs_directory and not self.config.CACHE_DIR:
+                raise RuntimeError("cannot cache function 'probe': no locator available for file 'kernels.py'")
+            return function
+
+        return decorate
+
+
+@pytest.mark.parametrize("needs_directory", [False, True])
+def test_a_cache_directory_is_set_only_where_numba_finds_none(
+    needs_directory: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numba's own choice stands; else the user's cache directory is used."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    numba = FakeNumba(needs_directory)
+
+    assert k._cache_is_usable(cast("ModuleType", numba))
+    assert (str(tmp_path / "fastload" / "numba") if needs_directory else "") == numba.config.CACHE_DIR
+
+
+def test_where_nothing_can_be_written_nothing_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache directory that cannot be made is no error: the kernels are compiled each time."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+
+    assert not k._cache_is_usable(cast("ModuleType", FakeNumba(True)))

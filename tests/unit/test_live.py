@@ -93,9 +93,15 @@ def test_at_most_four_frames_a_second() -> None:
 def test_the_cursor_comes_back_after_an_error() -> None:
     """Leaving the block, even by an exception, shows the cursor again."""
     screen, text = console(True)
-    with pytest.raises(KeyboardInterrupt), LiveView(screen) as view:
-        view.update(FRAME)
-        raise KeyboardInterrupt
+    view = LiveView(screen)
+
+    def interrupted() -> None:
+        with view:
+            view.update(FRAME)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
 
     assert text.getvalue().rindex("\x1b[?25h") > text.getvalue().rindex("\x1b[?25l")
     assert not view.active

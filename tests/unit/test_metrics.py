@@ -46,12 +46,12 @@ def test_a_role_only_first_byte_is_not_a_first_token() -> None:
     sent = EPOCH + 2 * SECOND
     stamps = {"sent_ns": sent, "first_byte_ns": sent + 1 * MS, "first_token_ns": sent + 250 * MS}
 
-    assert (1.0, 250.0) == (value_ms("ttfb", **stamps), value_ms("ttft", **stamps))
+    assert (value_ms("ttfb", **stamps), value_ms("ttft", **stamps)) == (1.0, 250.0)
 
 
 def test_reasoning_counts_for_ttft_but_not_for_ttfa() -> None:
     """A stream of reasoning alone has a first token and no first answer."""
-    assert (20.0, None) == (value_ms("ttft", first_answer_ns=0), value_ms("ttfa", first_answer_ns=0))
+    assert (value_ms("ttft", first_answer_ns=0), value_ms("ttfa", first_answer_ns=0)) == (20.0, None)
 
 
 def test_tpot_divides_by_the_servers_usage() -> None:
@@ -94,10 +94,10 @@ def test_connect_is_its_own_metric() -> None:
     sent = EPOCH + 2 * SECOND
     row = records(record(sent_ns=sent, scheduled_ns=sent - 12 * MS, connect_ns=10 * MS))
 
-    assert [10.0 * MS] == metrics.connect(row).tolist()
-    assert [12.0 * MS] == metrics.lateness(row).tolist()
-    assert [2.0 * MS] == metrics.own_lateness(row).tolist()
-    assert [20.0 * MS] == metrics.ttft(row).tolist()
+    assert metrics.connect(row).tolist() == [10.0 * MS]
+    assert metrics.lateness(row).tolist() == [12.0 * MS]
+    assert metrics.own_lateness(row).tolist() == [2.0 * MS]
+    assert metrics.ttft(row).tolist() == [20.0 * MS]
 
 
 def test_own_lateness_is_never_negative() -> None:

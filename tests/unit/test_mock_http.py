@@ -57,7 +57,9 @@ def test_expect_continue() -> None:
     assert reader.ready.popleft().body == b"x"
 
 
-@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01\x00", b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"])
+@pytest.mark.parametrize(
+    "data", [b"\x16\x03\x01\x02\x00\x01\x00", b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"]
+)
 def test_garbage(data: bytes) -> None:
     """What is not HTTP is a failure, and nothing is parsed after it."""
     reader = read(data, ONE)

@@ -40,12 +40,23 @@ def chunks(data: bytes) -> list[bytes]:
     return found
 
 
-CHAT = {"messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": [{"type": "text", "text": "one two  three"}]}]}
+CHAT = {
+    "messages": [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": [{"type": "text", "text": "one two  three"}]},
+    ]
+}
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/nowhere", 404), ("GET", COMPLETIONS, 405), ("POST", "/v1/models", 405), ("GET", "/health", 200), ("GET", "/truth", 200)],
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", COMPLETIONS, 405),
+        ("POST", "/v1/models", 405),
+        ("GET", "/health", 200),
+        ("GET", "/truth", 200),
+    ],
 )
 def test_routes(method: str, path: str, status: int) -> None:
     """Unknown routes are 404, wrong methods 405; errors look like OpenAI's."""
@@ -78,7 +89,12 @@ def test_bad_bodies(body: object) -> None:
 
 @pytest.mark.parametrize(
     ("limits", "tokens", "reason"),
-    [({}, 20, "stop"), ({"max_tokens": 5}, 5, "length"), ({"max_tokens": 99}, 20, "stop"), ({"max_tokens": 9, "max_completion_tokens": 3}, 3, "length")],
+    [
+        ({}, 20, "stop"),
+        ({"max_tokens": 5}, 5, "length"),
+        ({"max_tokens": 99}, 20, "stop"),
+        ({"max_tokens": 9, "max_completion_tokens": 3}, 3, "length"),
+    ],
 )
 def test_length(limits: dict[str, int], tokens: int, reason: str) -> None:
     """The answer is as long as --tokens, or shorter when the client says so; usage counts it and the prompt's words."""

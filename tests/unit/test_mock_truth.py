@@ -61,7 +61,7 @@ def test_packing_keeps_everything() -> None:
 
 
 def test_every_request_is_accounted_for() -> None:
-    """requests = completed + errors + in_flight."""
+    """Those completed, failed and in flight add up to all."""
     report = Truth(counts=Counts(requests=10, completed=3, http_500=1, aborted=2, truncated=1, client_gone=1)).report()
     assert report["in_flight"] == 2
     assert report["errors"] == {"http_500": 1, "aborted": 2, "truncated": 1, "client_gone": 1}

@@ -40,19 +40,9 @@ def refusal(config: Path | None, flags: dict[str, Any] | None = None) -> str:
 
 def test_file_alone(write: Write) -> None:
     """A file says everything flags can say, durations as texts."""
-    plan = load_plan(
-        write(
-            f"host: {URL}\nmodel: m\nload:\n  users: 5\n  duration: 2m\n  think_time: 250ms\nmachine: {{cpus: 0-1, realtime: off}}\n"
-        ),
-        {},
-    )
-    assert (plan.target.url, plan.model, plan.load.users, plan.load.duration_s, plan.load.think_time_s) == (
-        URL,
-        "m",
-        5,
-        120.0,
-        0.25,
-    )
+    text = f"host: {URL}\nmodel: m\nload:\n  users: 5\n  duration: 2m\nmachine: {{cpus: 0-1, realtime: off}}\n"
+    plan = load_plan(write(text), {})
+    assert (plan.target.url, plan.model, plan.load.users, plan.load.duration_s) == (URL, "m", 5, 120.0)
     assert (plan.machine.cpus, plan.machine.realtime) == ((0, 1), "off")
 
 
@@ -86,6 +76,11 @@ def test_defaults_lie_below_both(write: Write) -> None:
     assert (counted.load.users, counted.load.duration_s) == (50, None)
 
 
+def test_a_single_gate_needs_no_list(write: Write) -> None:
+    """One gate may be written as a text."""
+    assert load_plan(write(f"host: {URL}\nslo: ttft.p99<1s\n"), {}).slo == ("ttft.p99<1s",)
+
+
 def test_stored_plan_loads(write: Write) -> None:
     """The plan inside a summary (JSON, keys with units) is a plan file too."""
     before = load_plan(None, {"host": (URL,), "load": {"users": 4, "duration": "90s"}})
@@ -113,7 +108,7 @@ def test_stored_plan_loads(write: Write) -> None:
         ("model: [a]", ["model", "string"]),
         ("model: a\nmodel: b", [":3:", "the key model is given twice"]),
         ("load: {users: 1]", [":2:", "not a plan"]),
-        ("slo: ttft", ["slo"]),
+        ("slo: 3", ["slo", "is 3"]),
         ("tls: {cert: /nonexistent/c.pem}", ["--cert", "/nonexistent/c.pem", "does not exist"]),
         ("prompts: {file: /nonexistent/p}", ["/nonexistent/p", "does not exist"]),
     ],

@@ -57,16 +57,13 @@ def test_no_drift(rate: float, user: int) -> None:
     assert abs(ClosedLoop(100_001, rate, 0).spawn_offset_ns(user) - exact) <= max(1, exact / 2**52)
 
 
-@given(users=st.integers(1, 20_000))
+@given(users=st.integers(1, 2000))
 def test_all_within_the_first_second(users: int) -> None:
-    """Without a rate the last of N users starts inside the first second, evenly spread."""
+    """Without a rate N users start evenly inside the first second, each within 1 ns of its N-th part."""
     loop = ClosedLoop(users, None, 0)
-    assert loop.spawn_offset_ns(0) == 0
-    assert (
-        NS - loop.spawn_offset_ns(users - 1) - Fraction(NS, users) in (0, *[Fraction(k, users) for k in range(1, users)])
-        or users == 1
-    )
-    assert loop.spawn_offset_ns(users - 1) < NS
+    starts = [loop.spawn_offset_ns(user) for user in range(users)]
+    assert starts[-1] < NS
+    assert [user for user, start in enumerate(starts) if abs(start - Fraction(user * NS, users)) >= 1] == []
 
 
 @pytest.mark.parametrize("user", [-1, 3])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,9 +67,9 @@ def test_ledger_counts_the_whole_run() -> None:
     ]
     requests = summary_of(rows).requests
 
-    assert (5, 3, 1, 1, 0, 6) == (
+    assert (
         requests.started, requests.completed, requests.failed, requests.cancelled, requests.missed, requests.attempts,
-    )  # fmt: skip
+    ) == (5, 3, 1, 1, 0, 6)  # fmt: skip
 
 
 def test_failures_never_enter_latency() -> None:
@@ -91,8 +91,8 @@ def test_warm_up_and_drain_never_enter_latency() -> None:
 
     assert latency.e2e is not None
     assert latency.itl is not None
-    assert (1, 100.0) == (latency.e2e.count, latency.e2e.max)
-    assert (1, 7.0, 7.0) == (latency.itl.count, latency.itl.min, latency.itl.p99)
+    assert (latency.e2e.count, latency.e2e.max) == (1, 100.0)
+    assert (latency.itl.count, latency.itl.min, latency.itl.p99) == (1, 7.0, 7.0)
 
 
 def test_coalesced_events_are_counted_but_have_no_gap() -> None:
@@ -103,7 +103,7 @@ def test_coalesced_events_are_counted_but_have_no_gap() -> None:
 
     assert summary.tokens.events == 4
     assert summary.latency_ms.itl is not None
-    assert (2, 5.0, 7.0) == (summary.latency_ms.itl.count, summary.latency_ms.itl.min, summary.latency_ms.itl.max)
+    assert (summary.latency_ms.itl.count, summary.latency_ms.itl.min, summary.latency_ms.itl.max) == (2, 5.0, 7.0)
     assert summary.clock.coalesced_ratio == 0.25
 
 
@@ -113,8 +113,8 @@ def test_usage_is_the_source_only_when_every_completed_request_had_it() -> None:
 
     all_usage = summary_of([with_usage, with_usage, failed(Outcome.RESET)]).tokens
     mixed = summary_of([with_usage, without]).tokens
-    assert ("usage", 40, 14) == (all_usage.source, all_usage.output, all_usage.input)
-    assert ("events", 25, 7) == (mixed.source, mixed.output, mixed.input)
+    assert (all_usage.source, all_usage.output, all_usage.input) == ("usage", 40, 14)
+    assert (mixed.source, mixed.output, mixed.input) == ("events", 25, 7)
 
 
 def test_throughput_counts_what_happened_inside_the_window() -> None:
@@ -123,7 +123,7 @@ def test_throughput_counts_what_happened_inside_the_window() -> None:
     tokens = [Token(at) for at in (SECOND - 1, SECOND, 2 * SECOND, 11 * SECOND - 1, 11 * SECOND)]
     through = summary_of(rows, tokens).throughput
 
-    assert (0.3, 15.0) == (through.requests_per_s, through.input_tokens_per_s)
+    assert (through.requests_per_s, through.input_tokens_per_s) == (0.3, 15.0)
     assert through.output_tokens_per_s == 0.6  # 3 events inside, each worth 10 usage tokens / 5 events
     assert through.goodput_per_s is None
 
@@ -139,7 +139,7 @@ def test_no_measured_window_has_no_rates() -> None:
     """A load that stopped within its warm-up has no throughput, not 0."""
     through = summary_of([record()], window_end_ns=WINDOW[0]).throughput
 
-    assert (None, None) == (through.requests_per_s, through.output_tokens_per_s)
+    assert (through.requests_per_s, through.output_tokens_per_s) == (None, None)
 
 
 def test_errors_are_grouped_by_kind_and_status() -> None:
@@ -148,8 +148,10 @@ def test_errors_are_grouped_by_kind_and_status() -> None:
     examples = {(int(Outcome.HTTP_5XX), 503): "overloaded"}
     errors = summary_of(rows, error_examples=examples).errors
 
-    assert [("http_5xx", 503, 2, "overloaded"), ("connect", None, 1, None), ("http_5xx", 500, 1, None)] == [
-        (group.kind, group.status, group.count, group.example) for group in errors
+    assert [(group.kind, group.status, group.count, group.example) for group in errors] == [
+        ("http_5xx", 503, 2, "overloaded"),
+        ("connect", None, 1, None),
+        ("http_5xx", 500, 1, None),
     ]
 
 
@@ -188,11 +190,12 @@ def test_timeline_rows_tell_their_second() -> None:
     timeline = summary_of(rows, [Token(3 * SECOND, 40 * MS), Token(3 * SECOND, 80 * MS)]).timeline
 
     assert list(range(12)) == [row.t_s for row in timeline]
-    assert [(5, 3), (5, 3), (5, 3), (10, 9)] == [(row.users, row.in_flight) for row in timeline[:4]]
-    assert (2, 0) == (timeline[2].started, timeline[3].started)
-    assert (20.0, 20.0) == (timeline[2].ttft_p50, timeline[3].ttft_p50)
+    assert [(row.users, row.in_flight) for row in timeline[:4]] == [(5, 3), (5, 3), (5, 3), (10, 9)]
+    assert (timeline[2].started, timeline[3].started) == (2, 0)
+    assert (timeline[2].ttft_p50, timeline[3].ttft_p50) == (20.0, 20.0)
     assert timeline[4].ttft_p50 is None
-    assert (timeline[3].itl_p50, timeline[3].itl_p99) == (pytest.approx(40, rel=0.008), pytest.approx(80, rel=0.008))
+    assert timeline[3].itl_p50 == pytest.approx(40, rel=0.008)
+    assert timeline[3].itl_p99 == pytest.approx(80, rel=0.008)
 
 
 def test_levels_before_the_first_sample_are_null() -> None:
@@ -206,25 +209,27 @@ def test_workers_are_listed_and_added_up() -> None:
     summary = summary_of([], workers=two)
     generator = summary.generator
 
-    assert (5, 3.5, (90 + 100) << 20, (80 + 40) << 20) == (
+    assert (
         generator.samples_lost, generator.cpu_s, generator.rss_peak_bytes, generator.pss_bytes,
-    )  # fmt: skip
-    assert [2, 3] == [row.samples_lost for row in generator.workers]
-    assert (1, "user", 5) == (summary.clock.offset_steps, summary.clock.receive, summary.clock.reads_user)
+    ) == (5, 3.5, (90 + 100) << 20, (80 + 40) << 20)  # fmt: skip
+    assert [row.samples_lost for row in generator.workers] == [2, 3]
+    assert (summary.clock.offset_steps, summary.clock.receive, summary.clock.reads_user) == (1, "user", 5)
     assert summary.clock.stamp_lag_us is not None
-    assert (3, pytest.approx(1000, rel=0.0005)) == (summary.clock.stamp_lag_us.count, summary.clock.stamp_lag_us.max)
+    assert summary.clock.stamp_lag_us.count == 3
+    assert summary.clock.stamp_lag_us.max == pytest.approx(1000, rel=0.0005)
     assert summary_of([], workers=(worker(), worker(index=1, pss_bytes=0))).generator.pss_bytes is None
 
 
 def test_stamp_error_only_with_the_servers_clock() -> None:
-    """null unless the server wrote its clock; kernel and user stamps side by side."""
+    """Null unless the server wrote its clock; kernel and user stamps side by side."""
     assert summary_of([]).clock.stamp_error_us is None
 
     error = summary_of([], workers=(worker(stamp_error_kernel=counts(4000), stamp_error_user=counts(90_000)),)).clock.stamp_error_us
     assert error is not None
     assert error.kernel is not None
     assert error.user is not None
-    assert (4.0, 90.0) == (pytest.approx(error.kernel.p50, rel=0.001), pytest.approx(error.user.p50, rel=0.001))
+    assert error.kernel.p50 == pytest.approx(4, rel=0.001)
+    assert error.user.p50 == pytest.approx(90, rel=0.001)
 
 
 def test_endpoints_split_the_same_numbers() -> None:
@@ -234,11 +239,11 @@ def test_endpoints_split_the_same_numbers() -> None:
     summary = summary_of(rows, tokens, targets=("a", "b"))
     a, b = summary.endpoints["a"], summary.endpoints["b"]
 
-    assert ((1, 0), (2, 1)) == ((a.requests.started, a.requests.failed), (b.requests.started, b.requests.failed))
-    assert (1, 2, 3) == (a.tokens.events, b.tokens.events, summary.tokens.events)
+    assert ((a.requests.started, a.requests.failed), (b.requests.started, b.requests.failed)) == ((1, 0), (2, 1))
+    assert (a.tokens.events, b.tokens.events, summary.tokens.events) == (1, 2, 3)
     assert a.latency_ms.itl is not None
     assert b.latency_ms.itl is not None
-    assert (5.0, 9.0) == (a.latency_ms.itl.max, b.latency_ms.itl.min)
+    assert (a.latency_ms.itl.max, b.latency_ms.itl.min) == (5.0, 9.0)
 
 
 def test_json_is_of_the_shipped_schema() -> None:
@@ -267,4 +272,4 @@ def test_contract_keys_are_there() -> None:
     assert data["schema"] == "fastload/summary/1"
     top = "run clock requests errors tokens throughput latency_ms generator endpoints timeline search verdict"
     assert set(top.split()) | {"schema"} == set(data)
-    assert set(data["latency_ms"]["ttft"]) == set("count mean stdev min p50 p75 p90 p95 p99 p999 max".split())
+    assert set(data["latency_ms"]["ttft"]) == {"count", "mean", "stdev", "min", "p50", "p75", "p90", "p95", "p99", "p999", "max"}

@@ -39,7 +39,7 @@ def test_what_did_not_happen_is_an_empty_cell(tmp_path: Path) -> None:
     empty = ["sent_ms", "first_byte_ms", "first_token_ms", "status", "output_tokens", "input_tokens", "connect_ms", "max_gap_ms"]
 
     assert [""] * len(empty) == [row[name] for name in empty]
-    assert ("connect", "0", "0") == (row["outcome"], row["events"], row["measured"])
+    assert (row["outcome"], row["events"], row["measured"]) == ("connect", "0", "0")
 
 
 def test_flags_and_names(tmp_path: Path) -> None:
@@ -50,10 +50,15 @@ def test_flags_and_names(tmp_path: Path) -> None:
     write_requests_csv(tmp_path / "r.csv", facts(targets=("a", "b")), rows)
     one, two = read(tmp_path / "r.csv")
 
-    assert ("b", "completed", "1", "1", "1", "0") == tuple(
-        one[name] for name in ("endpoint", "outcome", "streamed", "reused", "measured", "output_tokens")
+    assert tuple(one[name] for name in ("endpoint", "outcome", "streamed", "reused", "measured", "output_tokens")) == (
+        "b",
+        "completed",
+        "1",
+        "1",
+        "1",
+        "0",
     )
-    assert ("a", "0", "0", "0") == tuple(two[name] for name in ("endpoint", "streamed", "reused", "measured"))
+    assert tuple(two[name] for name in ("endpoint", "streamed", "reused", "measured")) == ("a", "0", "0", "0")
 
 
 def test_every_record_is_a_row_in_order(tmp_path: Path) -> None:
@@ -69,5 +74,5 @@ def test_every_record_is_a_row_in_order(tmp_path: Path) -> None:
 
 def test_an_unwritable_place_is_one_line(tmp_path: Path) -> None:
     """The error names the file."""
-    with pytest.raises(FastloadError, match="r.csv"):
+    with pytest.raises(FastloadError, match=r"r\.csv"):
         write_requests_csv(tmp_path / "no" / "r.csv", facts(), records())

@@ -51,6 +51,7 @@ def test_nothing_completed_is_not_by_itself_invalid() -> None:
         ({"records_written": 4}, "request records written"),
         ({"started": 2}, "2 requests started but 1 ended"),
         ({"records_written": 2, "records_read": 2}, "2 request records read but 1 counted"),
+        ({"tokens_written": 2, "tokens_read": 2}, "2 token samples read but 0 counted"),
         ({"died": "signal 9"}, "worker 0 died (signal 9)"),
         ({"offset_steps": 1}, "wall clock was stepped 1 times"),
         ({"stamp_lag": counts(*[60 * MS] * 5)}, "stamp lag p99 60.0 ms > 50 ms"),
@@ -100,6 +101,15 @@ def test_gaps_lost_by_late_reads_count_from_one_percent(coalesced_late: int, val
     found = reasons([record()], tokens, worker={"coalesced": 60, "coalesced_late": coalesced_late})
 
     assert valid == (found == [])
+
+
+def test_a_run_stopped_at_once_is_not_valid() -> None:
+    """After a second Ctrl-C the longest requests are missing; that is no bug, and a drained first one is fine."""
+    found = reasons([record()], worker={"started": 3}, interrupted=2)
+
+    assert len(found) == 1
+    assert "of 3 requests 1 ended" in found[0]
+    assert reasons([record()], interrupted=1) == []
 
 
 def test_what_the_engine_knows_is_passed_on() -> None:
