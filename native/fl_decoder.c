@@ -22,6 +22,8 @@ void fl_decoder_start(fl_decoder *d, const fl_dialect *dialect, fl_framing frami
 void fl_decoder_free(fl_decoder *d) {
     fl_lines_free(&d->lines);
     fl_buffer_free(&d->kept);
+    fl_buffer_free(&d->template.bytes);
+    d->template.ready = false;
 }
 
 typedef struct fl_feed {
@@ -70,7 +72,7 @@ static bool fl_on_event(void *context, const uint8_t *bytes, size_t n) {
         d->ended = true;
         return true;
     }
-    if (!fl_json_scan(&d->dialect->matcher, bytes, n, &hits)) return fl_fault(d, FL_MALFORMED, bytes, n);
+    if (!fl_template_scan(&d->template, &d->dialect->matcher, bytes, n, &hits)) return fl_fault(d, FL_MALFORMED, bytes, n);
     if (hits.classes & FL_HAS_ERROR) return fl_fault(d, FL_STREAM_ERROR, bytes, n);
     if (hits.classes & FL_HAS_FINISH) d->ended = true;
     if (hits.classes & FL_HAS_CONTENT) {

@@ -10,6 +10,7 @@
 #include "fl_json.h"
 #include "fl_layout.h"
 #include "fl_lines.h"
+#include "fl_template.h"
 
 typedef enum fl_format {
     FL_FORMAT_SSE,
@@ -43,6 +44,7 @@ typedef struct fl_decoder {
     const fl_dialect *dialect;
     fl_body body;
     fl_lines lines;
+    fl_template template;
     fl_buffer kept;  /* WHOLE: the body. Streams: the last event with usage, or the faulty event */
     uint8_t format;
     uint8_t outcome; /* FL_COMPLETED unless the content itself says otherwise */

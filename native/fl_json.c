@@ -153,6 +153,12 @@ static const uint8_t *fl_string_end(const uint8_t *p, const uint8_t *end, bool *
     }
 }
 
+const uint8_t *fl_json_string_end(const uint8_t *bytes, const uint8_t *end) {
+    bool escaped;
+    assert(bytes != NULL && bytes <= end);
+    return fl_string_end(bytes, end, &escaped);
+}
+
 /* A key with escapes is compared in its decoded form; one longer than any key we look for cannot match. */
 static int fl_find_escaped(const fl_matcher *m, int node, const uint8_t *p, const uint8_t *end) {
     uint8_t key[256];
@@ -227,8 +233,14 @@ static const uint8_t *fl_space_end(const uint8_t *p, const uint8_t *end) {
     return p;
 }
 
-static void fl_hit_string(uint32_t classes, const uint8_t *p, size_t n, fl_hits *hits) {
+static void fl_hit_string(uint32_t classes, const uint8_t *event, const uint8_t *p, size_t n, fl_hits *hits) {
     if (n == 0) return;
+    if (classes & FL_HAS_CONTENT) {
+        hits->content_strings++;
+        hits->content_class = classes & FL_HAS_CONTENT;
+        hits->content_at = (size_t)(p - event);
+        hits->content_bytes = n;
+    }
     if (classes & FL_HAS_PROBE) {
         uint64_t v = 0;
         const uint8_t *end = p + n;
@@ -274,7 +286,7 @@ value:
     if (*p == '"') {
         const uint8_t *start = ++p;
         if ((p = fl_string_end(p, end, &escaped)) == NULL) return false;
-        if (classes) fl_hit_string(classes, start, (size_t)(p - start), hits);
+        if (classes) fl_hit_string(classes, bytes, start, (size_t)(p - start), hits);
         p++;
     } else if (*p == '{' || *p == '[') {
         if (depth == FL_JSON_DEPTH) return false;

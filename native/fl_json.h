@@ -50,6 +50,9 @@ typedef struct fl_matcher {
 
 typedef struct fl_hits {
     uint32_t classes;
+    uint32_t content_strings; /* how many strings counted as content; the rest is about the last of them */
+    uint32_t content_class;
+    size_t content_at, content_bytes; /* where it lies, without its quotes */
     uint64_t probe;
 } fl_hits;
 
@@ -59,5 +62,8 @@ int fl_matcher_step(fl_matcher *m, int node, const uint8_t *key, size_t key_byte
 
 /* True when [bytes, bytes + n) is one valid JSON text; *hits is filled in either way. */
 bool fl_json_scan(const fl_matcher *m, const uint8_t *bytes, size_t n, fl_hits *hits);
+
+/* The closing quote of the string whose first byte is at `bytes`, or NULL when it has none before `end` or is malformed. */
+const uint8_t *fl_json_string_end(const uint8_t *bytes, const uint8_t *end);
 
 #endif

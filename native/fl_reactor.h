@@ -73,9 +73,11 @@ typedef struct fl_reactor {
     uint8_t *scratch;
     uint64_t epoch_ns, read_id, looked_ns, read_ns;
     fl_conn *current; /* whose bytes the decoder is at */
+    uint64_t linger_ns; /* how long a drain may wait for more once it has nothing for Python; 0 = not at all */
     int epoll_fd, timer_fd;
     uint16_t worker;
     bool late; /* this pass comes after the sockets were not looked at for FL_LATE_NS */
+    bool ticking; /* the timer is set */
     bool out_of_memory;
 } fl_reactor;
 

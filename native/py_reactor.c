@@ -108,6 +108,16 @@ static PyObject *py_set_interval(PyObject *o, PyObject *arg) {
     struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
     struct itimerspec every = {t, t};
     if (timerfd_settime(((py_reactor *)o)->reactor.timer_fd, 0, &every, NULL) < 0) return PyErr_SetFromErrno(PyExc_OSError);
+    ((py_reactor *)o)->reactor.ticking = ns != 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_set_linger(PyObject *o, PyObject *arg) {
+    int ok = 1;
+    uint64_t ns = py_u64(arg, &ok);
+    if (!ok) return NULL;
+    if (ns > 1000000000u) return PyErr_SetString(PyExc_ValueError, "a linger of more than a second"), NULL;
+    ((py_reactor *)o)->reactor.linger_ns = ns;
     Py_RETURN_NONE;
 }
 
@@ -284,6 +294,7 @@ static PyMethodDef py_reactor_methods[] = {
     {"fileno", py_fileno, METH_NOARGS, "Return the epoll descriptor: readable when a socket is ready."},
     {"timer_fileno", py_timer_fileno, METH_NOARGS, "Return the timer descriptor of lazy draining."},
     {"set_interval", py_set_interval, METH_O, "Make the timer fire every so many nanoseconds; 0 stops it."},
+    {"set_linger", py_set_linger, METH_O, "Let a drain wait so many nanoseconds for more while it has nothing to report."},
     {"open", FAST(py_open), METH_FASTCALL, "open(fd, tls): take over a connected non-blocking socket; return its slot."},
     {"close", py_close, METH_O, "Close the connection in a slot and its descriptor."},
     {"send", FAST(py_send), METH_FASTCALL,

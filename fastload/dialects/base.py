@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -36,16 +36,14 @@ class ChatRequest:
     """Generate exactly `max_tokens` where the server understands it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Token counts as the server gave them; None = not given."""
 
     output_tokens: int | None
     input_tokens: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedResponse:
+class ParsedResponse(NamedTuple):
     """What a whole, non-streamed body says."""
 
     has_content: bool
@@ -120,13 +118,14 @@ class Dialect(ABC):
 
     def parse_response(self, body: object) -> ParsedResponse:
         """Return what a parsed non-streamed body says."""
-        return ParsedResponse(
-            has_content=any(
-                isinstance(found, str) and found != "" for text in self.response_paths for found in find(body, compile_path(text))
-            ),
-            usage=self.usage(body),
-            error=self.error_message(body) or None,
-        )
+        return ParsedResponse(self._has_content(body), self.usage(body), self.error_message(body) or None)
+
+    def _has_content(self, body: object) -> bool:
+        for text in self.response_paths:
+            for found in find(body, compile_path(text)):
+                if found and isinstance(found, str):
+                    return True
+        return False
 
 
 def _count(usage: dict[str, object], keys: tuple[str, ...]) -> int | None:

@@ -6,7 +6,7 @@ Knows nothing of any API. Invariant: what `find` yields is what the native match
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import cache
 from typing import Final
 
 Path = tuple[str | None, ...]
@@ -15,8 +15,9 @@ Path = tuple[str | None, ...]
 _STEP: Final = re.compile(r"\.?(?P<key>[A-Za-z0-9_$-]+)|(?P<every>\[\*\])")
 
 
+@cache
 def compile_path(text: str) -> Path:
-    """Return the steps of a path text such as `choices[*].delta.content`.
+    """Return the steps of a path text such as `choices[*].delta.content`; compiled once, asked for once per response.
 
     Raises:
         ValueError: it is empty, starts or ends with a dot, or holds anything but keys, dots and `[*]`.
@@ -37,15 +38,17 @@ def compile_path(text: str) -> Path:
     return tuple(steps)
 
 
-def find(value: object, path: Path) -> Iterator[object]:
-    """Yield every value at `path` in a parsed JSON value, in document order; nothing where a step does not apply."""
-    if not path:
-        yield value
-        return
-    step, rest = path[0], path[1:]
-    if step is None:
-        if isinstance(value, list):
-            for item in value:
-                yield from find(item, rest)
-    elif isinstance(value, dict) and step in value:
-        yield from find(value[step], rest)
+def find(value: object, path: Path) -> list[object]:
+    """Return every value at `path` in a parsed JSON value, in document order; nothing where a step does not apply.
+
+    A step at a time over all values instead of one generator per step: this runs once per response.
+    """
+    found = [value]
+    for step in path:
+        if step is None:
+            found = [item for each in found if isinstance(each, list) for item in each]
+        else:
+            found = [each[step] for each in found if isinstance(each, dict) and step in each]
+        if not found:
+            break
+    return found

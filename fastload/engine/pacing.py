@@ -13,8 +13,8 @@ from typing import Final
 PROMPT: Final = 0
 MIN_INTERVAL_NS: Final = 250_000
 MAX_INTERVAL_NS: Final = 3_000_000
-_GAP_SHARE: Final = 8
-"""Batches a stream's mean gap is divided into: a token then shares a read only when it is 8 times earlier than usual."""
+_GAP_SHARE: Final = 4
+"""Batches a stream's mean gap is divided into: a token then shares a read only when it comes 4 times earlier than usual."""
 _MIN_READS_PER_S: Final = 4000
 """Below this a batch holds so few reads that draining lazily saves nothing."""
 _MIN_READS_PER_REPLY: Final = 8
@@ -22,6 +22,12 @@ _MIN_READS_PER_REPLY: Final = 8
 _COALESCED_LIMIT: Final = 0.002
 _PATIENCE: Final = 50
 """Windows a tightened interval is kept before a wider one is tried again."""
+
+
+LINGER_NS: Final = 1_000_000
+"""How long a prompt drain may wait in native code for more: as long as a timer of the loop may be late anyway."""
+_MIN_LINGER_READS_PER_S: Final = 2000
+"""Below this the wait would mostly end with nothing to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +86,9 @@ class DrainPacer:
                     self._ratio_before = None
             elif self._kept >= _PATIENCE or ratio > _COALESCED_LIMIT:
                 self._ratio_before = None
+
+
+def linger_ns(interval_ns: int, window: Window) -> int:
+    """Return how long a drain may wait for more once it has nothing for Python: only prompt drains, and only under load."""
+    busy = window.reads * 1_000_000_000 >= _MIN_LINGER_READS_PER_S * window.elapsed_ns
+    return LINGER_NS if interval_ns == PROMPT and busy else 0

@@ -18,7 +18,7 @@ from fastload.dialects.base import Dialect
 from fastload.dialects.paths import compile_path
 from fastload.engine.dial import Address, dial
 from fastload.engine.heads import Head, HeadCache
-from fastload.engine.pacing import PROMPT, DrainPacer, Window
+from fastload.engine.pacing import PROMPT, DrainPacer, Window, linger_ns
 from fastload.engine.tls import TlsLayer
 from fastload.samples.layout import Outcome
 from fastload.samples.ring import WorkerBlock
@@ -207,6 +207,7 @@ class Receiver:
         )
         self._seen, self._window_ns, self.finished = now, now_ns, 0
         self._set_interval(self._pacer.next_interval_ns(self._interval_ns, window))
+        self.reactor.set_linger(linger_ns(self._interval_ns, window))
 
     def _set_interval(self, interval_ns: int) -> None:
         before, self._interval_ns = self._interval_ns, interval_ns

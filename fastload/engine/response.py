@@ -5,8 +5,7 @@ Pure: bytes and a head in, facts out. Runs once per response.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -15,6 +14,7 @@ from fastload.dialects.base import Dialect, Usage
 from fastload.engine.heads import Head
 from fastload.samples.layout import Outcome
 
+_OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 _EXAMPLE_CHARS: Final = 300
 _TEXTS: Final = {
     Outcome.TIMEOUT: "no end of the response within the request timeout",
@@ -26,8 +26,7 @@ _TEXTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseVerdict:
+class ResponseVerdict(NamedTuple):
     """How a request ended."""
 
     outcome: Outcome
@@ -40,7 +39,7 @@ class ResponseVerdict:
 
 def judge_response(dialect: Dialect, head: Head | None, code: int, payload: bytes | None) -> ResponseVerdict:
     """Return what the reactor's `code` and `payload` for a response with `head` amount to."""
-    outcome = Outcome(code) if code in Outcome._value2member_map_ else Outcome.RESET
+    outcome = _OUTCOMES.get(code, Outcome.RESET)  # STALE, after the last attempt, is a reset
     if head is not None and head.fault is not None and outcome is Outcome.MALFORMED:
         return ResponseVerdict(outcome, -1, -1, head.fault)
     if outcome is not Outcome.COMPLETED:

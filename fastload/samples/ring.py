@@ -21,6 +21,7 @@ TOKEN_CAPACITY: Final = 1 << 20
 """Token samples a worker can be ahead of the supervisor: 0.4 s at the 2.5 million events a second one core can decode."""
 RECORD_CAPACITY: Final = 1 << 15
 """Request records likewise: more than a second at the 20,000 requests a second one core can send."""
+_COUNTER_INDEX: Final = {name: index for index, name in enumerate(COUNTERS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +85,17 @@ class WorkerBlock:
         self.tokens: Final = Ring(self.memory, layout["tokens"], data, token_capacity, np.dtype("<u8"), TOKEN_SAMPLE_BYTES // 8)
         self.records: Final = Ring(self.memory, layout["records"], data, record_capacity, RECORD_DTYPE, 1)
         assert RECORD_DTYPE.itemsize == REQUEST_RECORD_BYTES
-        self.counters: Final[NDArray[np.uint64]] = np.frombuffer(
-            self.memory, dtype="<u8", count=len(COUNTERS), offset=layout["counters"]
-        )
+        # A memoryview reads and writes one counter several times faster than numpy, and workers do so in every heartbeat.
+        at = layout["counters"]
+        self._counters: Final = memoryview(self.memory)[at : at + 8 * len(COUNTERS)].cast("Q")
         self.histograms: Final[tuple[NDArray[np.uint64], ...]] = tuple(
             np.frombuffer(self.memory, dtype="<u8", count=HISTOGRAM_BUCKETS, offset=offset) for offset in layout["histograms"]
         )
 
     def counter(self, name: str) -> int:
         """Return one of the worker's counters by its name in `layout.COUNTERS`."""
-        return int(self.counters[COUNTERS.index(name)])
+        return self._counters[_COUNTER_INDEX[name]]
 
     def set_counter(self, name: str, value: int) -> None:
         """Set one of the counters that belong to Python; only the worker may."""
-        self.counters[COUNTERS.index(name)] = value
+        self._counters[_COUNTER_INDEX[name]] = value

@@ -1,0 +1,1 @@
+"""The native core against oracles written in Python."""
