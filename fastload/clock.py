@@ -18,3 +18,8 @@ def monotonic_ns() -> int:
 def utc_now() -> datetime:
     """Return the wall clock as an aware UTC datetime; for labels only, never for a duration."""
     return datetime.now(UTC)
+
+
+def monotonic_of_wall_ns(wall_ns: int) -> int:
+    """Return the monotonic time of a moment given by the wall clock (ns since 1970), by the distance of the two clocks now."""
+    return wall_ns - time.time_ns() + time.monotonic_ns()

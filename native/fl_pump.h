@@ -33,7 +33,7 @@ typedef struct fl_pump_options {
 typedef struct fl_pump_answer {
     int fd; /* a non-blocking stream socket */
     bool chunked;
-    uint64_t arrival_ns; /* the clock when the request's last byte was read */
+    uint64_t arrival_ns; /* when the request's last byte arrived */
     uint64_t ttft_ns, itl_ns;
     double jitter; /* relative standard deviation of ttft and gaps */
     uint32_t tokens;

@@ -70,8 +70,8 @@ def _times(summary: Summary, truth: Mapping[str, Any]) -> list[tuple[str, float 
 def _notes(summary: Summary, *, ttft_apart: bool) -> list[str]:
     notes = []
     if ttft_apart:
-        notes.append("TTFT: the mock's begins when it has read the request, fastload's when the request leaves, so a wait for the")
-        notes.append("mock to accept and read is in fastload's only; it shows on a busy box and weighs more the fewer the requests")
+        notes.append("TTFT: the mock's begins when the kernel has the request, fastload's just before the request is handed to it;")
+        notes.append("a new connection's request can wait for the mock to accept it")
     load = summary.run.plan.get("load", {})
     if load.get("warmup_s"):
         notes.append("the mock's times include the warm-up, fastload's do not")

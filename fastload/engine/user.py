@@ -147,7 +147,8 @@ class User:
             connection.slot, verdict.outcome, verdict.output_tokens, verdict.input_tokens, keep_alive
         )
         if verdict.example is not None:
-            crew.report_failure(verdict.outcome, head.status if head is not None else 0, verdict.example)
+            # The record has no status either when its head could not be used: the two must meet under one key.
+            crew.report_failure(verdict.outcome, head.status if head is not None and head.fault is None else 0, verdict.example)
         if end_ns < 0 or not crew.may_reuse():
             self._drop()
         connection.used = True

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from fastload.clock import monotonic_ns
+from fastload.clock import monotonic_ns, monotonic_of_wall_ns
 from fastload.mock import answers
 from fastload.mock.faults import Fate
 from fastload.mock.http import RequestReader
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from fastload._native import Pump
 
 _READ_BYTES: Final = 65536
+_SO_TIMESTAMPNS: Final = 35
+"""asm-generic/socket.h; Python's socket module does not name it."""
+_TIMESPEC: Final = struct.Struct("qq")
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size)
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_NONE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on with zero seconds: close() sends RST."""
@@ -42,6 +46,15 @@ class Host(Protocol):
         """Run the pump if it has not run for long."""
 
 
+def _arrival_ns(ancillary: list[tuple[int, int, bytes]], now_ns: int) -> int:
+    """Return when the bytes just read reached this machine: the kernel's stamp; the moment of the read where there is none."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            return min(monotonic_of_wall_ns(seconds * 1_000_000_000 + nanoseconds), now_ns)
+    return now_ns
+
+
 class Connection:
     """A connection from its acceptance to its end."""
 
@@ -52,6 +65,10 @@ class Connection:
         self.sock = sock
         self.aborted = False
         """It was, or is being, cut off rather than closed."""
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        except OSError:
+            pass  # unix sockets and some sandboxes have no receive stamps: the moment of the read stands in
         self._host = host
         self._forget: Callable[[Connection], None] | None = forget
         self._reader = RequestReader()
@@ -68,7 +85,7 @@ class Connection:
     def on_readable(self) -> None:
         """Read once and act on it; called when the socket is readable."""
         try:
-            data = self.sock.recv(_READ_BYTES)
+            data, ancillary, _, _ = self.sock.recvmsg(_READ_BYTES, _ANCILLARY_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:  # reset by the peer
@@ -76,14 +93,14 @@ class Connection:
             return
         if data:
             now_ns = monotonic_ns()
-            self.received(data, now_ns)
+            self.received(data, _arrival_ns(ancillary, now_ns))
             self._host.breathe(now_ns)
         else:
             self.lost()
 
-    def received(self, data: bytes, now_ns: int) -> None:
-        """Take bytes of the client that were read at `now_ns`."""
-        self._reader.feed(data, now_ns)
+    def received(self, data: bytes, arrival_ns: int) -> None:
+        """Take bytes of the client that arrived at `arrival_ns`."""
+        self._reader.feed(data, arrival_ns)
         if self._reader.wants_continue and self._answer is None:
             self._reader.wants_continue = False
             self._say_continue()

@@ -87,7 +87,7 @@ class Load(_Frozen):
 
     users: PositiveInt = 1
     spawn_rate: float | None = Field(default=None, strict=True, gt=0, allow_inf_nan=False)
-    """Users started per second; None = all of them within the first second."""
+    """Users started per second; None = all of them within the first second, at most 2,000 a second."""
     duration_s: Seconds | None = Field(default=None, gt=0, validation_alias=AliasChoices("duration", "duration_s"))
     """Length of the load, warm-up included; with `requests` whichever comes first. None only when `requests` is given."""
     requests: PositiveInt | None = None

@@ -12,6 +12,9 @@ from typing import Final
 from fastload.plan.model import Load
 
 _NS_PER_S: Final = 1_000_000_000
+DEFAULT_SPAWN_RATE: Final = 2000
+"""Users per second nobody asked to start faster: about half of the connections one core can set up in a second, so that starting
+many users neither delays their first requests nor overruns the server's accept queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class ClosedLoop:
 
     users: int
     spawn_rate: float | None
-    """Users per second; None = all of them within the first second."""
+    """Users per second; None = all of them within the first second, or `DEFAULT_SPAWN_RATE` when that is slower."""
     think_time_ns: int
 
     @classmethod
@@ -33,7 +36,7 @@ class ClosedLoop:
         if not 0 <= user < self.users:
             raise ValueError(f"there is no user {user} among {self.users}")
         if self.spawn_rate is None:
-            return user * _NS_PER_S // self.users
+            return user * _NS_PER_S // min(self.users, DEFAULT_SPAWN_RATE)
         return int(user * _NS_PER_S / self.spawn_rate)
 
     def next_scheduled_ns(self, previous_end_ns: int) -> int:

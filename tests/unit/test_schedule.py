@@ -66,6 +66,11 @@ def test_all_within_the_first_second(users: int) -> None:
     assert [user for user, start in enumerate(starts) if abs(start - Fraction(user * NS, users)) >= 1] == []
 
 
+def test_many_users_start_at_two_thousand_a_second() -> None:
+    """Without a rate 5,000 users take 2.5 s: the last of them starts one 2,000th of a second before that."""
+    assert ClosedLoop(5000, None, 0).spawn_offset_ns(4999) == 2_499_500_000
+
+
 @pytest.mark.parametrize("user", [-1, 3])
 def test_no_such_user(user: int) -> None:
     """Only users of the plan start."""
