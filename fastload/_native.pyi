@@ -1,11 +1,15 @@
 """Types of the C core; see native/README.md. stubtest holds this file against the compiled module."""
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypedDict, final, type_check_only
 
-Notice: TypeAlias = tuple[Any, ...]
-"""(slot, kind, code, bytes | None), or for N_CIPHER (slot, kind, bytes, stamp_ns, read_ns)."""
-Paths: TypeAlias = Sequence[tuple[int, tuple[bytes | None, ...]]]
+_Paths: TypeAlias = Sequence[tuple[int, tuple[bytes | None, ...]]]
+_LinearHistogram: TypeAlias = tuple[int, int, int, bytes]
+"""(count, sum_ns, max_ns, occupied bins as native 64-bit (bin, count) pairs)."""
+
+@type_check_only
+class Notice(tuple[Any, ...]):
+    """(slot, kind, code, bytes | None), or for N_CIPHER (slot, kind, bytes, stamp_ns, read_ns)."""
 
 FRAME_NONE: Final[int]
 FRAME_LENGTH: Final[int]
@@ -33,6 +37,7 @@ def layout_facts() -> dict[str, Any]: ...
 def histogram_index(value: int, /) -> int: ...
 def die_with_parent(signal_number: int, /) -> None: ...
 
+@final
 class Reactor:
     def __init__(
         self,
@@ -41,7 +46,7 @@ class Reactor:
         record_capacity: int,
         epoch_ns: int,
         worker: int,
-        paths: Paths,
+        paths: _Paths,
         done: bytes,
         needs_end: bool,
     ) -> None: ...
@@ -85,15 +90,61 @@ class Reactor:
     ) -> None: ...
     def note_stall(self, stall_ns: int, /) -> None: ...
 
+@final
 class RingReader:
     def __init__(self, shared: object, offset: int) -> None: ...
     def indices(self) -> tuple[int, int, int]: ...
     def release(self, read: int, /) -> None: ...
 
+@final
 class Decoder:
-    def __init__(self, paths: Paths, done: bytes, needs_end: bool) -> None: ...
+    def __init__(self, paths: _Paths, done: bytes, needs_end: bool) -> None: ...
     def start(self, framing: int, length: int, format: int, /) -> None: ...
     def feed(self, data: bytes, stamp_ns: int, /) -> tuple[int, int]: ...
     def eof(self) -> None: ...
     def facts(self) -> dict[str, Any]: ...
     def scan(self, event: bytes, /) -> int | None: ...
+
+@type_check_only
+class _PumpTruth(TypedDict):
+    tokens: int
+    streams: int
+    peak_streams: int
+    ttft: _LinearHistogram
+    itl: _LinearHistogram
+    late: _LinearHistogram
+
+@final
+class Pump:
+    def __init__(
+        self,
+        words: tuple[bytes, ...],
+        *,
+        coalesce: int,
+        stall_every_ns: int,
+        stall_length_ns: int,
+        epoch_ns: int,
+        seed: int,
+    ) -> None: ...
+    def fileno(self) -> int: ...
+    def stream(
+        self,
+        fd: int,
+        *,
+        arrival_ns: int,
+        ttft_ns: int,
+        itl_ns: int,
+        jitter: float,
+        tokens: int,
+        chunked: bool,
+        head: bytes,
+        prefix: bytes,
+        middle: bytes | None,
+        suffix: bytes,
+        tail: bytes,
+    ) -> int: ...
+    def reply(self, fd: int, due_ns: int, data: bytes, /) -> int: ...
+    def cancel(self, id: int, /) -> bool: ...
+    def run_due(self, budget_ns: int, /) -> list[tuple[int, bool]]: ...
+    def truth(self) -> _PumpTruth: ...
+    def reset(self) -> None: ...

@@ -214,6 +214,14 @@ static void fl_ciphertext(fl_reactor *r, fl_conn *c, size_t n, uint64_t stamp_ns
     if (!fl_buffer_append(&r->arena, r->scratch, n, SIZE_MAX)) r->out_of_memory = true;
 }
 
+/* With thousands of streams a connection's memory is cold; fetch what its next event is compared with during the system call. */
+static inline void fl_prefetch(const fl_conn *c) {
+    const uint8_t *expected = c->decoder.template.bytes.bytes;
+    if (c->state != FL_CONN_BODY || expected == NULL) return;
+    __builtin_prefetch(&c->decoder);
+    for (size_t at = 0; at < 256; at += 64) __builtin_prefetch(expected + at);
+}
+
 /* Read until the socket is empty. `closing`: epoll saw the peer's end, so read on to meet it. */
 static void fl_readable(fl_reactor *r, fl_conn *c, bool closing) {
     for (;;) {
@@ -223,6 +231,7 @@ static void fl_readable(fl_reactor *r, fl_conn *c, bool closing) {
             c->missed = true;
             return;
         }
+        fl_prefetch(c);
         ssize_t n = fl_receive(r, c->fd, &stamp_ns);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;

@@ -15,6 +15,7 @@ static int py_decoder_init(PyObject *o, PyObject *args, PyObject *kwargs) {
     PyObject *paths, *done;
     int needs_end;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOp", names, &paths, &done, &needs_end)) return -1;
+    self->decoder.template.ready = false; /* it was learned with other paths */
     return py_dialect_fill(&self->dialect, paths, done, needs_end);
 }
 

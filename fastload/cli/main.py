@@ -6,6 +6,7 @@ stderr gets one line starting with `fastload: error:`; a traceback only with `--
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -97,6 +98,8 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line and end the process with its exit code; the console script's entry point."""
+    # numpy's linear algebra starts threads when it is imported; we use none of it, and the workers' parent must have no thread.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     raise SystemExit(run_command_line())
 
 

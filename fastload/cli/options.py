@@ -96,7 +96,7 @@ PLAN_OPTIONS: Final[tuple[Callable[..., Any], ...]] = (
         help="The mock writes its send clock: report the stamp error.",
     ),
     option(_LOAD, "--users", metavar="N", type=int, key="load.users", help="Concurrent users (1), each with its own connection."),
-    option(_LOAD, "--spawn-rate", metavar="R", type=float, key="load.spawn_rate", help="Users started per second (all in one, at most 2,000)."),
+    option(_LOAD, "--spawn-rate", metavar="R", type=float, key="load.spawn_rate", help="Users started per second (all in 1 s)."),
     option(_LOAD, "--duration", metavar="T", key="load.duration", help="Length of the load, e.g. 500ms 10s 5m (30s)."),
     option(
         _LOAD,

@@ -289,10 +289,15 @@ class _Supervisor:
             if not worker.ended:
                 os.kill(worker.pid, signal.SIGKILL)
 
+    def _last_end_ns(self, otherwise_ns: int) -> int:
+        """Return just after the last response: when a load that was not stopped ended; its processes end a good while later."""
+        ends = self._collector.records()["end_ns"]
+        return int(ends.max()) + 1 if len(ends) else otherwise_ns
+
     def _gather(self, started_at: datetime, start_ns: int) -> RunFacts:
-        self._collector.finish()
         end_ns = monotonic_ns()
-        stopped_ns = self._stopped_ns if self._stopped_ns is not None else end_ns
+        self._collector.finish()  # may wait for the kernels to compile, which is no part of the run
+        stopped_ns = self._stopped_ns if self._stopped_ns is not None else self._last_end_ns(end_ns)
         examples: dict[tuple[int, int], str] = {}
         for worker in self._workers:
             examples = {**worker.examples, **examples}

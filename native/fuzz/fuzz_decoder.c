@@ -1,4 +1,5 @@
 /* Invariant: whole, byte by byte and randomly split: same events, outcome and texts; no read outside the bytes.
+ * And: an event scanned by the template of those before it has the result of the full scan.
  *
  * A libFuzzer target; with -DFL_STANDALONE a program of its own: `[--random N] [--seed S] [FILE...]` runs the files, then N inputs
  * made from the seed. Every read lies in an allocation of exactly its size, so AddressSanitizer sees the first byte beyond it.
@@ -59,6 +60,7 @@ static const char *const fragments[] = {
     "data: [DONE]\n\n", "\xEF\xBB\xBF", "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}",
     "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n", "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\r\n\r\n",
     "data: {\"choices\":[{\"delta\":{\"reasoning\":\"\xC3\xA9\"}}]}\n\n", "data:{\"choices\":[],\n\ndata:\"usage\":{\"n\":1}}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"content\":\"", "\"}}]}\n\n", "\\\"", "\\u00e9\\ud83d", "data: {\"choices\":[{\"delta\":{\"content\":\"\"}}]}\n\n",
     "data:{\"choices\":[],\ndata:\"usage\":{\"n\":1}}\n\n", "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
     "data: {\"error\":{\"message\":\"x\"}}\n\n", "data: {\"error\":null,\"usage\":{}}\n\n", "data: {\"choices\":[\n\n",
     "{\"choices\":[{\"delta\":{\"cont\\u0065nt\":\"\\ud83d\\ude00\"}}]}\n", "{\"usage\":{\"n\":2}}\n", "{", "}", "[", "]", "\"", ":", ",",
@@ -217,6 +219,26 @@ static void check_splits(const fl_dialect *dialect, const settings *s, const uin
     free(bytewise.kept);
 }
 
+/* Every line is an event to one template and to the full scan. */
+static void check_template(const fl_dialect *dialect, const uint8_t *text, size_t n) {
+    fl_template template = {0};
+    for (size_t at = 0; at < n;) {
+        const uint8_t *stop = memchr(text + at, '\n', n - at);
+        size_t bytes = stop ? (size_t)(stop - text) - at : n - at;
+        size_t skip = bytes > 6 && memcmp(text + at, "data: ", 6) == 0 ? 6 : 0;
+        fl_hits full, quick;
+        uint8_t *exact = malloc(bytes - skip ? bytes - skip : 1);
+        CHECK(exact != NULL);
+        memcpy(exact, text + at + skip, bytes - skip);
+        bool valid = fl_json_scan(&dialect->matcher, exact, bytes - skip, &full);
+        CHECK(fl_template_scan(&template, &dialect->matcher, exact, bytes - skip, &quick) == valid);
+        if (valid) CHECK(quick.classes == full.classes && quick.probe == full.probe);
+        free(exact);
+        at += bytes + 1;
+    }
+    fl_buffer_free(&template.bytes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n) {
     static uint8_t text[MAX_WIRE], wire[MAX_WIRE];
@@ -228,6 +250,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n) {
     make_dialect(&dialect, (input[0] & 16) != 0, (input[0] & 32) != 0);
     size_t bytes = input[0] & 64 ? expand(input + 4, n - 4, text) : put(text, 0, input + 4, n - 4);
     (void)fl_json_scan(&dialect.matcher, input + 4, n - 4, &hits);
+    check_template(&dialect, text, bytes);
     if (input[0] & 128) bytes = wrap(text, bytes, input[1], wire);
     else memcpy(wire, text, bytes);
     check_splits(&dialect, &s, wire, bytes, input[1]);

@@ -79,13 +79,22 @@ def streams() -> Iterable[Stream]:
     yield _plain("refusal", delta('"refusal":"no"'), STOP)
     yield _plain("usage alone", text("a"), STOP, USAGE)
     yield _plain("usage in the last chunk", text("a"), delta("", '"length"', ',"usage":{"completion_tokens":1}'))
-    yield _plain("usage in every chunk", *(delta('"content":"a"', "null", f',"usage":{{"completion_tokens":{n}}}') for n in (1, 2)), STOP)
+    yield _plain(
+        "usage in every chunk", *(delta('"content":"a"', "null", f',"usage":{{"completion_tokens":{n}}}') for n in (1, 2)), STOP
+    )
     yield _plain("escaped keys", r'{"ch\u006fices":[{"d\u0065lta":{"cont\u0065nt":"\ud83d\ude00"}}]}', STOP)
     yield _plain("error in the stream", text("a"), '{"error":{"message":"out of memory","code":500}}', text("b"))
     yield _plain("malformed JSON", text("a"), '{"choices":[{"delta":{"content":"b"', text("c"))
     yield _plain("infinite number", text("a"), '{"usage":{"completion_tokens":1e999}}')
     yield _plain("JSON that is no object", "1", '"a"', "[]", text("a"), STOP)
-    comments = b": ping\n\n" + event(text("a")) + b":\n" + b"event: x\nid: 1\nretry: 10\n" + event(text("b"), field="data:") + b"foo: bar\n\n"
+    comments = (
+        b": ping\n\n"
+        + event(text("a"))
+        + b":\n"
+        + b"event: x\nid: 1\nretry: 10\n"
+        + event(text("b"), field="data:")
+        + b"foo: bar\n\n"
+    )
     yield Stream("comments and other fields", chunk(comments, DONE) + END)
     yield Stream("a field whose name starts with data", chunk(b"database: x\ndata2\n\n" + two) + END)
     yield Stream("data without a colon", chunk(b"data\n\ndata\ndata: \n\n") + chunk(b'data\ndata: {"choices":[]}\n\n' + two) + END)
@@ -97,7 +106,10 @@ def streams() -> Iterable[Stream]:
     yield Stream("data over several lines", chunk(b'data: {"choices":[\ndata: {"delta":\ndata:{"content":"a"}}]}\n\n' + DONE) + END)
     yield Stream("several events in a chunk", chunk(two, event(USAGE) + DONE) + END)
     yield Stream("an event over many chunks", chunk(*(bytes([byte]) for byte in event(text("a"))), DONE) + END)
-    yield Stream("a character over two chunks", chunk(*(split_character[at : at + 3] for at in range(0, len(split_character), 3)), DONE) + END)
+    yield Stream(
+        "a character over two chunks",
+        chunk(*(split_character[at : at + 3] for at in range(0, len(split_character), 3)), DONE) + END,
+    )
     yield Stream("bad UTF-8", chunk(event(text("a")), b'data: {"choices":[{"delta":{"content":"\xc3"}}]}\n\n', DONE) + END)
     yield Stream("no blank line at the end", chunk(event(text("a")), event(STOP), b"data: [DONE]") + END)
     last = delta('"content":"b"', '"stop"')

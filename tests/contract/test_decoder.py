@@ -12,7 +12,7 @@ from fastload import _native
 from fastload.dialects.openai_chat import OPENAI_CHAT
 from fastload.engine.receiver import native_paths
 from fastload.samples.layout import Outcome
-from tests.contract.streams import END, Stream, body, chunk, event, streams, text
+from tests.contract.streams import DONE, END, Stream, body, chunk, event, streams, text
 from tests.support import oracle
 
 API: Final = oracle.Api(native_paths(OPENAI_CHAT, server_clock=False))
@@ -74,10 +74,36 @@ def test_connection_cut_anywhere(stream: Stream, where: float, splits: list[floa
 
 
 FRAGMENTS: Final = (
-    b"data: ", b"data:", b"data", b"\n", b"\n\n", b"\r", b"\r\n", b"\r\n\r\n", b": c", b"[DONE]", b"{", b"}", b"[]", b"1", b'"', b"x", b"\xc3\xa9",
-    b"\xef\xbb\xbf", event(text("a")), event(text("b")), event('{"usage":{"n":1}}'), event('{"choices":[{"finish_reason":"stop"}]}'),
-    event("[DONE]"), event('{"error":"x"}'), text("c").encode(), b"0\r\n\r\n", b"5\r\n", b"a;b=c\r\n", b"F",
-)  # fmt: skip
+    b"data: ",
+    b"data:",
+    b"data",
+    b"\n",
+    b"\n\n",
+    b"\r",
+    b"\r\n",
+    b"\r\n\r\n",
+    b": c",
+    b"[DONE]",
+    b"{",
+    b"}",
+    b"[]",
+    b"1",
+    b'"',
+    b"x",
+    b"\xc3\xa9",
+    b"\xef\xbb\xbf",
+    event(text("a")),
+    event(text("b")),
+    event('{"usage":{"n":1}}'),
+    event('{"choices":[{"finish_reason":"stop"}]}'),
+    event("[DONE]"),
+    event('{"error":"x"}'),
+    text("c").encode(),
+    b"0\r\n\r\n",
+    b"5\r\n",
+    b"a;b=c\r\n",
+    b"F",
+)
 FORMS: Final = (_native.FORMAT_SSE, _native.FORMAT_SSE, _native.FORMAT_NDJSON, _native.FORMAT_WHOLE)
 
 
@@ -90,6 +116,47 @@ def test_streams_put_together_at_random(pieces: list[bytes], form: int, framed: 
     stream = Stream("random", wire, framing, form)
     ends = [*sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=8))), len(wire)]
     check(stream, parse(stream), ends, [1 + 3 * index for index in range(len(ends))])
+
+
+SHAPES: Final = (
+    '{"choices":[{"delta":{"content":"%s"}}]}',
+    '{"choices":[{"delta":{"content":"%s"},"finish_reason":"stop"}]}',
+    '{"choices":[{"delta":{"reasoning":"%s"}}]}',
+    '{"choices":[{"delta":{"role":"%s","content":""}}]}',
+    '{"choices":[{"delta":{"content":"x"}},{"delta":{"reasoning":"%s"}}]}',
+    '{"choices":[{"delta":{"content":"%s"}}],"usage":{"n":1}}',
+    '{"choices":[{"delta":{"content":"%s"}}],"error":""}',
+)
+INSIDE: Final = (
+    "",
+    "a",
+    "b" * 30,
+    "é😀",
+    r"\"",
+    r"\\",
+    r"\\\"",
+    r"\u00e9",
+    r"\ud83d\ude00",
+    r"\ud83d",
+    r"\x",
+    "\t",
+    "\\",
+    '"',
+    '"}}]}',
+    '","x":"',
+    '"}},{"delta":{"content":"y',
+    '"}}],"error":"z"}',
+    '"},"finish_reason":"',
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(SHAPES), st.sampled_from(INSIDE)), min_size=2, max_size=8), st.integers(0, 400))
+@settings(max_examples=800, deadline=None)
+def test_events_that_look_alike(parts: list[tuple[str, str]], at: int) -> None:
+    """What the decoder remembers of one event never changes what it says of the next, however alike they begin and end."""
+    wire = chunk(*(event(shape % inside) for shape, inside in parts), DONE) + END
+    stream = Stream("alike", wire)
+    check(stream, parse(stream), [min(at, len(wire)), len(wire)], [50, 90])
 
 
 def facts(wire: bytes, *splits: int) -> oracle.Facts:
@@ -109,7 +176,13 @@ def test_a_plain_stream_by_hand() -> None:
         ended=True,
         done=True,
         used=len(wire),
-        body_bytes=57 + 2 + 6 + 2 * (len(event(text("a")))) + len(event('{"choices":[{"delta":{},"finish_reason":"stop"}]}')) + len(event(usage)) + 14,
+        body_bytes=57
+        + 2
+        + 6
+        + 2 * (len(event(text("a"))))
+        + len(event('{"choices":[{"delta":{},"finish_reason":"stop"}]}'))
+        + len(event(usage))
+        + 14,
         kept=usage.encode(),
         events=2,
         coalesced=0,
@@ -207,9 +280,18 @@ def test_start_refuses_what_it_does_not_know(arguments: tuple[object, ...]) -> N
 
 
 @pytest.mark.parametrize(
-    "paths", [[(1, ())], [(1, ("a",))], [(1, [b"a"])], [(1,)], 5, [(1, (bytes([n // 256, n % 256]),)) for n in range(200)], [(1, (b"k" * 3000,))]],
+    "paths",
+    [
+        [(1, ())],
+        [(1, ("a",))],
+        [(1, [b"a"])],
+        [(1,)],
+        5,
+        [(1, (bytes([n // 256, n % 256]),)) for n in range(200)],
+        [(1, (b"k" * 3000,))],
+    ],
     ids=["empty", "str", "list", "short", "int", "too many", "too long"],
-)  # fmt: skip
+)
 def test_bad_paths_are_refused(paths: object) -> None:
     """Paths that are empty, ill-typed or more than the matcher holds raise."""
     with pytest.raises((ValueError, TypeError)):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -56,7 +58,11 @@ def test_split_anywhere(wire: Wire, interim: bytes) -> None:
         wire.heads.clear()
         assert wire.commit(slot)
         (record,) = wire.records()
-        assert (record["status"], record["events"], record["body_bytes"]) == (200, 2, len(body(ROLE, text("a"), text("b"), STOP, USAGE)))
+        assert (record["status"], record["events"], record["body_bytes"]) == (
+            200,
+            2,
+            len(body(ROLE, text("a"), text("b"), STOP, USAGE)),
+        )
         wire.tokens()
 
 
@@ -195,7 +201,9 @@ def test_answer_before_the_request_was_sent(wire: Wire) -> None:
     assert not wire.commit(slot, Outcome.HTTP_4XX)
 
 
-@pytest.mark.parametrize("progress", [b"", HEAD[:9], HEAD, HEAD + chunk(event(text("a")))], ids=["nothing", "half a head", "head", "token"])
+@pytest.mark.parametrize(
+    "progress", [b"", HEAD[:9], HEAD, HEAD + chunk(event(text("a")))], ids=["nothing", "half a head", "head", "token"]
+)
 def test_deadline(wire: Wire, progress: bytes) -> None:
     """A request past its deadline is a timeout at any stage, once; one without a deadline is not."""
     late, patient = wire.open(), wire.open()
@@ -285,7 +293,14 @@ def test_record_of_a_request_without_a_connection(wire: Wire) -> None:
     given = {"scheduled_ns": 5, "end_ns": 9, "connect_ns": 4, "request_id": 6, "user": 7, "endpoint": 1, "attempts": 1}
     wire.reactor.record(**given, outcome=Outcome.CONNECT)
     (record,) = wire.records()
-    expected = given | {"outcome": Outcome.CONNECT, "sent_ns": 0, "first_byte_ns": 0, "output_tokens": -1, "input_tokens": -1, "status": 0}
+    expected = given | {
+        "outcome": Outcome.CONNECT,
+        "sent_ns": 0,
+        "first_byte_ns": 0,
+        "output_tokens": -1,
+        "input_tokens": -1,
+        "status": 0,
+    }
     assert {name: int(record[name]) for name in expected} == expected
     assert (wire.block.counter("started"), wire.block.counter("failed")) == (1, 1)
 
@@ -391,7 +406,7 @@ def test_tls_peer_closes(wire: Wire) -> None:
 def test_slots_are_used_again_and_descriptors_closed(wire: Wire) -> None:
     """1,000 connections opened and closed one after another, some in the middle of a response, leave no descriptor behind."""
     first = wire.open()
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     slots = set()
     for index in range(1000):
         slot = wire.open()
@@ -400,7 +415,7 @@ def test_slots_are_used_again_and_descriptors_closed(wire: Wire) -> None:
             wire.request(slot)
             wire.answer(slot, HEAD + STREAM[: index % len(STREAM)])
         wire.close(slot)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert slots == {first + 1}
 
 
@@ -420,14 +435,12 @@ def test_descriptors_are_closed_with_the_reactor() -> None:
     wire = Wire()
     slot = wire.open()
     with wire.peers[slot] as peer:
-        wire.__exit__(None, None, None) if peer.fileno() < 0 else delattr(wire, "reactor")
+        del wire.reactor
         assert peer.recv(1) == b""
 
 
 def test_timer(wire: Wire) -> None:
     """The timer's descriptor becomes readable at the interval, a drain takes that away, and 0 stops it."""
-    import select
-
     wire.reactor.set_interval(1_000_000)
     timer = wire.reactor.timer_fileno()
     assert select.select([timer], [], [], 5)[0]

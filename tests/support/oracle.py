@@ -1,7 +1,8 @@
 """What the native decoder must say, computed from the whole response at once: own dechunker, own event splitter, orjson, no state.
 
-Shares nothing with the package but the declared paths and the names of outcomes. Invariant: `parse` sees the bytes and never a split;
-`expect` sees only where reads end. So whatever the decoder says about a split is checked against something that cannot depend on it.
+Shares nothing with the package but the declared paths and the names of outcomes. Invariant: `parse` sees the bytes and never a
+split; `expect` sees only where reads end. So whatever the decoder says about a split is checked against something that cannot
+depend on it.
 """
 
 from __future__ import annotations

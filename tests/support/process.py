@@ -121,7 +121,12 @@ def check(finished: Finished, expected: int) -> None:
 
 
 def run(
-    directory: Path, *arguments: str, expected: int = 0, before: Callable[[], object] | None = None, **options: Any
+    directory: Path,
+    *arguments: str,
+    expected: int = 0,
+    before: Callable[[], object] | None = None,
+    quiet: bool = True,
+    **options: Any,
 ) -> Finished:
     """Run a load with its result in a new directory below `directory`.
 
@@ -132,6 +137,7 @@ def run(
         arguments: the command line, `-o` aside.
         expected: the exit code it must have.
         before: called before each try, to zero what a server counts.
+        quiet: print no report.
         options: what else `fastload` takes.
     """
     for tries_left in reversed(range(_TRIES)):
@@ -139,7 +145,7 @@ def run(
             before()
         out = Path(tempfile.mkdtemp(dir=directory))
         try:
-            return fastload(*arguments, "-o", str(out), "--quiet", expected=expected, out=out, **options)
+            return fastload(*arguments, "-o", str(out), *(["--quiet"] if quiet else []), expected=expected, out=out, **options)
         except AssertionError:
             path = out / "summary.json"
             if not tries_left or expected == INVALID or not path.exists() or not only_busy(object_of(path.read_text())):
@@ -247,7 +253,7 @@ class Mock:
 @contextmanager
 def mock(*flags: str) -> Iterator[Mock]:
     """Start a mock server on a free port (or as `flags` say) and wait until it listens."""
-    port = () if "--unix-socket" in flags else ("--port", "0")
+    port = () if {"--unix-socket", "--port"} & set(flags) else ("--port", "0")
     with subprocess.Popen(
         command("mock", *port, *flags),
         stdout=subprocess.PIPE,
