@@ -1,4 +1,6 @@
-/* The reactor's receive path; connections, sending and records are in fl_connection.c. */
+/* The reactor's sockets: one epoll for all of them, reads with the kernel's receive stamp, the drain. What the bytes mean is
+ * fl_response.c; connections, sending and records are fl_connection.c.
+ */
 #define _GNU_SOURCE
 #include "fl_reactor.h"
 
@@ -59,121 +61,6 @@ fl_notice *fl_notice_add(fl_reactor *r, const fl_conn *c, fl_notice_kind kind) {
     return notice;
 }
 
-/* --- samples ------------------------------------------------------------------------------------------------------------- */
-
-static void fl_token_sample(void *context, uint64_t stamp_ns, uint64_t gap_ns, uint64_t flags) {
-    fl_reactor *r = context;
-    const fl_conn *c = r->current;
-    uint64_t relative = stamp_ns > r->epoch_ns ? stamp_ns - r->epoch_ns : 0;
-    if (gap_ns > FL_TIME_MASK) gap_ns = FL_TIME_MASK;
-    fl_token token = {{(relative & FL_TIME_MASK) | (uint64_t)(c->slot & 0xFFFFu) << FL_SLOT_LOW_SHIFT,
-                       gap_ns | (uint64_t)(c->slot >> 16 & 0xFFu) << FL_SLOT_HIGH_SHIFT |
-                           (uint64_t)(c->record.endpoint & FL_ENDPOINT_MASK) << FL_ENDPOINT_SHIFT | flags}};
-    (void)fl_ring_write(&r->shared.tokens, &token, sizeof token);
-}
-
-static void fl_probe_sample(void *context, uint64_t server_clock_ns) {
-    fl_reactor *r = context;
-    uint64_t stamp = r->current->decoder.stamp_ns;
-    fl_histogram_add(r->shared.histograms[FL_H_STAMP_ERROR_KERNEL], stamp > server_clock_ns ? stamp - server_clock_ns : server_clock_ns - stamp);
-    fl_histogram_add(r->shared.histograms[FL_H_STAMP_ERROR_USER],
-                     r->read_ns > server_clock_ns ? r->read_ns - server_clock_ns : server_clock_ns - r->read_ns);
-}
-
-static fl_sink fl_reactor_sink(fl_reactor *r) { return (fl_sink){fl_token_sample, fl_probe_sample, r}; }
-
-/* --- bytes --------------------------------------------------------------------------------------------------------------- */
-
-/* The response is over, one way or another. */
-static void fl_finished(fl_reactor *r, fl_conn *c, uint8_t outcome, uint64_t end_ns) {
-    c->state = FL_CONN_DONE;
-    c->record.end_ns = end_ns;
-    c->deadline_ns = 0;
-    fl_notice *notice = fl_notice_add(r, c, FL_N_FINISHED);
-    if (notice == NULL) return;
-    notice->code = outcome;
-    notice->bytes = c->decoder.kept.bytes;
-    notice->n = c->decoder.dialect != NULL ? c->decoder.kept.used : 0;
-}
-
-static void fl_body_arrived(fl_reactor *r, fl_conn *c, const uint8_t *bytes, size_t n, uint64_t stamp_ns, uint64_t read_id) {
-    fl_sink sink = fl_reactor_sink(r);
-    uint32_t events = c->decoder.events, coalesced = c->decoder.coalesced;
-    size_t used = 0;
-    r->current = c;
-    fl_progress progress = fl_decoder_feed(&c->decoder, bytes, n, stamp_ns, read_id, &sink, &used);
-    if (c->decoder.events != events) fl_count(&r->shared, FL_C_EVENTS, c->decoder.events - events);
-    if (c->decoder.coalesced != coalesced) {
-        fl_count(&r->shared, FL_C_COALESCED, c->decoder.coalesced - coalesced);
-        if (r->late) fl_count(&r->shared, FL_C_COALESCED_LATE, c->decoder.coalesced - coalesced);
-    }
-    if (progress == FL_MORE) return;
-    if (used < n) c->spoiled = true;
-    fl_finished(r, c, c->decoder.outcome, stamp_ns);
-}
-
-/* Length of the head in b, its empty line included, searching from `from`; 0 when it is not complete. */
-static size_t fl_head_end(const uint8_t *b, size_t n, size_t from) {
-    const uint8_t *p = b + (from > 3 ? from - 3 : 0), *end = b + n;
-    while ((p = memchr(p, '\n', (size_t)(end - p))) != NULL) {
-        p++;
-        if (p < end && *p == '\n') return (size_t)(p + 1 - b);
-        if (p + 1 < end && p[0] == '\r' && p[1] == '\n') return (size_t)(p + 2 - b);
-    }
-    return 0;
-}
-
-static void fl_head_arrived(fl_reactor *r, fl_conn *c, const uint8_t *bytes, size_t n, uint64_t stamp_ns, uint64_t read_id) {
-    size_t from = c->head.used;
-    if (from == 0 && c->record.first_byte_ns == 0) c->record.first_byte_ns = stamp_ns;
-    if (!fl_buffer_append(&c->head, bytes, n, FL_HEAD_LIMIT + FL_SCRATCH_BYTES)) {
-        fl_finished(r, c, FL_MALFORMED, stamp_ns);
-        return;
-    }
-    c->head_stamp_ns = stamp_ns;
-    c->head_read_id = read_id;
-    c->head_bytes = fl_head_end(c->head.bytes, c->head.used, from);
-    if (c->head_bytes == 0) {
-        if (c->head.used > FL_HEAD_LIMIT) fl_finished(r, c, FL_MALFORMED, stamp_ns);
-        return;
-    }
-    c->state = FL_CONN_FRAMING;
-    fl_notice *notice = fl_notice_add(r, c, FL_N_HEAD);
-    if (notice == NULL) return;
-    notice->bytes = c->head.bytes;
-    notice->n = c->head_bytes;
-}
-
-static void fl_arrived(fl_reactor *r, fl_conn *c, const uint8_t *bytes, size_t n, uint64_t stamp_ns) {
-    uint64_t read_id = ++r->read_id;
-    switch (c->state) {
-    case FL_CONN_HEAD: fl_head_arrived(r, c, bytes, n, stamp_ns, read_id); break;
-    case FL_CONN_BODY: fl_body_arrived(r, c, bytes, n, stamp_ns, read_id); break;
-    case FL_CONN_FRAMING: /* TLS only: several records of one read; keep them behind the head */
-        if (!fl_buffer_append(&c->head, bytes, n, FL_HEAD_LIMIT + FL_WHOLE_LIMIT)) fl_finished(r, c, FL_MALFORMED, stamp_ns);
-        break;
-    default: c->spoiled = true; /* bytes nobody asked for */
-    }
-}
-
-/* The peer closed, or the connection broke (error != 0). */
-static void fl_ended(fl_reactor *r, fl_conn *c, int error, uint64_t stamp_ns) {
-    c->eof = true;
-    if (c->state == FL_CONN_IDLE) {
-        (void)fl_notice_add(r, c, FL_N_CLOSED);
-    } else if (c->state == FL_CONN_HEAD) {
-        bool stale = c->reused && c->head.used == 0 && c->record.first_byte_ns == 0;
-        fl_finished(r, c, stale ? FL_STALE : FL_RESET, stamp_ns);
-    } else if (c->state == FL_CONN_BODY && error != 0 && !c->decoder.ended) {
-        fl_finished(r, c, FL_RESET, stamp_ns);
-    } else if (c->state == FL_CONN_BODY) {
-        fl_sink sink = fl_reactor_sink(r);
-        r->current = c;
-        fl_decoder_eof(&c->decoder, &sink);
-        fl_finished(r, c, c->decoder.outcome, stamp_ns);
-    }
-}
-
 /* --- the socket ---------------------------------------------------------------------------------------------------------- */
 
 /* One read with the kernel's receive stamp: the bytes, 0 at the end, or -1 with errno. The stamp is that of the last packet read. */
@@ -223,7 +110,7 @@ static inline void fl_prefetch(const fl_conn *c) {
 }
 
 /* Read until the socket is empty. `closing`: epoll saw the peer's end, so read on to meet it. */
-static void fl_readable(fl_reactor *r, fl_conn *c, bool closing) {
+void fl_readable(fl_reactor *r, fl_conn *c, bool closing) {
     for (;;) {
         uint64_t stamp_ns;
         if (c->eof) return;
@@ -297,60 +184,4 @@ int fl_reactor_drain(fl_reactor *r, uint64_t budget_ns) {
     fl_count(&r->shared, FL_C_PASSES, 1);
     atomic_store_explicit(&r->shared.counters[FL_C_OFFSET_STEPS], r->clock.steps, memory_order_relaxed);
     return n == FL_EVENTS_A_CALL;
-}
-
-/* --- what Python asks for after a notice --------------------------------------------------------------------------------- */
-
-void fl_reactor_body(fl_reactor *r, fl_conn *c, uint16_t status, fl_framing framing, uint64_t length, fl_format format) {
-    assert(c->state == FL_CONN_FRAMING);
-    c->record.status = status;
-    c->state = FL_CONN_BODY;
-    if (format != FL_FORMAT_WHOLE) c->record.flags |= FL_RECORD_STREAMED;
-    fl_decoder_start(&c->decoder, &r->dialect, framing, length, format);
-    fl_body_arrived(r, c, c->head.bytes + c->head_bytes, c->head.used - c->head_bytes, c->head_stamp_ns, c->head_read_id);
-    fl_buffer_clear(&c->head);
-    if (c->missed) {
-        c->missed = false;
-        fl_readable(r, c, true);
-    }
-}
-
-void fl_reactor_interim(fl_reactor *r, fl_conn *c) {
-    assert(c->state == FL_CONN_FRAMING);
-    size_t rest = c->head.used - c->head_bytes;
-    uint8_t *copy = rest ? malloc(rest) : NULL;
-    if (rest && copy == NULL) {
-        r->out_of_memory = true;
-        return;
-    }
-    if (rest) memcpy(copy, c->head.bytes + c->head_bytes, rest);
-    fl_buffer_clear(&c->head);
-    c->state = FL_CONN_HEAD;
-    if (rest) fl_head_arrived(r, c, copy, rest, c->head_stamp_ns, c->head_read_id);
-    free(copy);
-    if (c->missed) {
-        c->missed = false;
-        fl_readable(r, c, true);
-    }
-}
-
-void fl_reactor_feed(fl_reactor *r, fl_conn *c, const uint8_t *bytes, size_t n, uint64_t stamp_ns, uint64_t read_ns) {
-    r->read_ns = read_ns;
-    if (n) fl_arrived(r, c, bytes, n, stamp_ns);
-}
-
-void fl_reactor_feed_eof(fl_reactor *r, fl_conn *c) { fl_ended(r, c, 0, fl_mono_ns()); }
-
-void fl_reactor_abort(fl_reactor *r, fl_conn *c, fl_outcome outcome, uint64_t now_ns) {
-    if (c->state != FL_CONN_HEAD && c->state != FL_CONN_FRAMING && c->state != FL_CONN_BODY) return;
-    if (c->state != FL_CONN_BODY || outcome != FL_MALFORMED) fl_buffer_clear(&c->decoder.kept);
-    c->spoiled = true;
-    fl_finished(r, c, (uint8_t)outcome, now_ns);
-}
-
-void fl_reactor_expire(fl_reactor *r, uint64_t now_ns) {
-    for (uint32_t i = 0; i < r->conns_used; i++) {
-        fl_conn *c = r->conns[i];
-        if (c->state != FL_CONN_FREE && c->deadline_ns && now_ns > c->deadline_ns) fl_reactor_abort(r, c, FL_TIMEOUT, now_ns);
-    }
 }

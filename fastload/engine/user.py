@@ -29,7 +29,8 @@ and trying them only costs an attempt."""
 _REUSE_AGAIN: Final = 64
 """How many requests later one connection is kept again, to see whether the server still does."""
 _BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
-"""Pauses after connections that failed one after the other: a dead server must not be hammered, nor the log filled."""
+"""Pauses after requests that found no working connection, one after the other: a dead server must not be hammered."""
+_BROKEN: Final = frozenset({Outcome.CONNECT, Outcome.RESET, Outcome.TLS, Outcome.DNS})
 
 
 @dataclass(slots=True)
@@ -85,7 +86,8 @@ class User:
         self._crew = crew
         self._index = index
         self._connection: Connection | None = None
-        self._failed_dials = 0
+        self._broken = 0
+        """Requests in a row that found no working connection."""
 
     async def run(self, spawned_ns: int) -> None:
         """Live from `spawned_ns` (monotonic) until the load stops or the requests are used up."""
@@ -98,8 +100,10 @@ class User:
                 if request is None:
                     return
                 end_ns = await self._one(request, scheduled_ns)
+                if self._broken:
+                    end_ns += int(_BACKOFF_S[min(self._broken, len(_BACKOFF_S)) - 1] * 1e9)
                 scheduled_ns = crew.schedule.next_scheduled_ns(end_ns)
-                if scheduled_ns > end_ns and not await crew.pause(scheduled_ns):
+                if scheduled_ns > monotonic_ns() and not await crew.pause(scheduled_ns):
                     return
         finally:
             crew.alive -= 1
@@ -118,8 +122,7 @@ class User:
                 try:
                     connection = self._connection = await receiver.open(crew.address)
                 except DialError as error:
-                    return await self._not_connected(error, request, scheduled_ns, connect_ns + monotonic_ns() - begun_ns, attempts)
-                self._failed_dials = 0
+                    return self._not_connected(error, request, scheduled_ns, connect_ns + monotonic_ns() - begun_ns, attempts)
                 connect_ns += monotonic_ns() - begun_ns
             deadline_ns = monotonic_ns() + crew.timeout_ns
             waiter = connection.send(
@@ -142,6 +145,7 @@ class User:
         crew = self._crew
         head = connection.head
         verdict = judge_response(crew.dialect, head, code, payload)
+        self._broken = self._broken + 1 if verdict.outcome in _BROKEN else 0
         keep_alive = head is not None and head.keep_alive and connection.alive
         end_ns = crew.receiver.reactor.commit(
             connection.slot, verdict.outcome, verdict.output_tokens, verdict.input_tokens, keep_alive
@@ -154,7 +158,7 @@ class User:
         connection.used = True
         return abs(end_ns)
 
-    async def _not_connected(self, error: DialError, request: Request, scheduled_ns: int, connect_ns: int, attempts: int) -> int:
+    def _not_connected(self, error: DialError, request: Request, scheduled_ns: int, connect_ns: int, attempts: int) -> int:
         crew = self._crew
         end_ns = monotonic_ns()
         crew.receiver.reactor.record(
@@ -170,10 +174,8 @@ class User:
         crew.report_failure(error.outcome, 0, str(error))
         if error.trouble is not None:
             crew.report_trouble(error.trouble)
-        pause_s = _BACKOFF_S[min(self._failed_dials, len(_BACKOFF_S) - 1)]
-        self._failed_dials += 1
-        await crew.pause(end_ns + int(pause_s * 1e9))
-        return monotonic_ns()
+        self._broken += 1
+        return end_ns
 
     def _drop(self) -> None:
         if self._connection is not None:

@@ -108,7 +108,7 @@ FORMS: Final = (_native.FORMAT_SSE, _native.FORMAT_SSE, _native.FORMAT_NDJSON, _
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=14), st.sampled_from(FORMS), st.booleans(), st.data())
-@settings(max_examples=1200, deadline=None)
+@settings(max_examples=700, deadline=None)
 def test_streams_put_together_at_random(pieces: list[bytes], form: int, framed: bool, data: st.DataObject) -> None:
     """Nonsense made of meaningful pieces, well framed or not, is judged as the oracle judges it, at random splits."""
     wire = chunk(*(piece for piece in pieces)) + END if framed else b"".join(pieces)

@@ -122,7 +122,7 @@ ALPHABET: Final = [
         st.tuples(st.floats(0, 1), st.sampled_from(ALPHABET), st.sampled_from(["replace", "insert", "delete", "cut"])), max_size=4
     ),
 )
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 def test_mutated_json(text: bytes, edits: list[tuple[float, bytes, str]]) -> None:
     """After any edit the bytes are valid for the walk exactly when they are for orjson, and then have the oracle's classes."""
     for where, piece, kind in edits:
@@ -144,7 +144,7 @@ def test_every_truncation_and_every_single_byte(text: bytes) -> None:
 @given(st.binary(max_size=24) | st.text(alphabet='{}[]",:\\u0123dDeE+-. \n\ttrufalsn', max_size=24).map(str.encode))
 @example(b"")
 @example(b"\xef\xbb\xbf{}")
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 def test_arbitrary_bytes(text: bytes) -> None:
     """Any bytes whatever are accepted exactly when orjson accepts them."""
     agree(text)

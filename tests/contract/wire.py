@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import select
 import socket
 import struct
@@ -45,7 +44,6 @@ class Wire:
         for peer in self.peers.values():
             peer.close()
         del self.reactor
-        gc.collect()
 
     def open(self, family: str = "unix", tls: bool = False) -> int:
         """Return the slot of a new connection."""
