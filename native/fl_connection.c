@@ -65,6 +65,7 @@ int64_t fl_reactor_open(fl_reactor *r, int fd, bool tls) {
 void fl_reactor_close(fl_reactor *r, uint32_t slot) {
     fl_conn *c = fl_reactor_conn(r, slot);
     if (c == NULL) return;
+    fl_release_head(r, c);
     close(c->fd); /* the last descriptor: epoll forgets it too */
     fl_decoder_free(&c->decoder);
     fl_buffer_free(&c->head);
@@ -138,6 +139,7 @@ bool fl_reactor_commit(fl_reactor *r, fl_conn *c, fl_outcome outcome, int32_t ou
     c->record.output_tokens = output_tokens;
     c->record.input_tokens = input_tokens;
     fl_reactor_record(r, &c->record);
+    fl_release_head(r, c);
     c->reused = true;
     c->state = FL_CONN_IDLE;
     bool unsent = c->out_bytes != 0; /* answered before it had read the whole request */

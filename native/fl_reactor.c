@@ -101,11 +101,17 @@ static void fl_ciphertext(fl_reactor *r, fl_conn *c, size_t n, uint64_t stamp_ns
     if (!fl_buffer_append(&r->arena, r->scratch, n, SIZE_MAX)) r->out_of_memory = true;
 }
 
-/* With thousands of streams a connection's memory is cold; fetch what its next event is compared with during the system call. */
+/* With hundreds of streams a connection's memory is cold by the time its next event comes: fetch it during the read before. */
+static inline void fl_prefetch_conn(const fl_reactor *r, uint32_t slot) {
+    if (slot >= r->conns_used) return;
+    const char *c = (const char *)r->conns[slot];
+    for (size_t at = 0; at < sizeof(fl_conn); at += 64) __builtin_prefetch(c + at);
+}
+
+/* And what its next event will be compared with, during its own. */
 static inline void fl_prefetch(const fl_conn *c) {
     const uint8_t *expected = c->decoder.template.bytes.bytes;
     if (c->state != FL_CONN_BODY || expected == NULL) return;
-    __builtin_prefetch(&c->decoder);
     for (size_t at = 0; at < 256; at += 64) __builtin_prefetch(expected + at);
 }
 
@@ -138,9 +144,14 @@ void fl_readable(fl_reactor *r, fl_conn *c, bool closing) {
     }
 }
 
-/* Wait for a ready socket for at most `wait_ns`; as epoll_wait otherwise. */
+/* Wait for more to read, for at most `wait_ns`: for the first ready socket, or in batches for the next batch. Returns as epoll_wait. */
 static int fl_wait(const fl_reactor *r, struct epoll_event *events, uint64_t wait_ns) {
+    if (r->interval_ns) wait_ns = r->interval_ns;
     struct timespec t = {(time_t)(wait_ns / 1000000000u), (long)(wait_ns % 1000000000u)};
+    if (r->interval_ns) {
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL); /* woken early: the batch is a little smaller */
+        return epoll_wait(r->epoll_fd, events, FL_EVENTS_A_CALL, 0);
+    }
 #ifdef SYS_epoll_pwait2
     long n = syscall(SYS_epoll_pwait2, r->epoll_fd, events, FL_EVENTS_A_CALL, &t, NULL, (size_t)0);
     if (n >= 0 || errno != ENOSYS) return (int)n;
@@ -160,13 +171,13 @@ int fl_reactor_drain(fl_reactor *r, uint64_t budget_ns) {
     struct epoll_event events[FL_EVENTS_A_CALL];
     uint64_t start = fl_clock_sync(&r->clock), expirations;
     int n;
-    if (r->ticking && read(r->timer_fd, &expirations, sizeof expirations) < 0 && errno != EAGAIN) return -1;
+    if (r->interval_ns && read(r->timer_fd, &expirations, sizeof expirations) < 0 && errno != EAGAIN) return -1;
     r->late = start - r->looked_ns > FL_LATE_NS;
     n = epoll_wait(r->epoll_fd, events, FL_EVENTS_A_CALL, 0);
     for (;;) {
         if (n < 0) return errno == EINTR ? 1 : -1;
         for (int i = 0; i < n; i++) {
-            if (i + 1 < n) __builtin_prefetch(fl_reactor_conn(r, events[i + 1].data.u32));
+            if (i + 1 < n) fl_prefetch_conn(r, events[i + 1].data.u32);
             fl_handle(r, &events[i]);
         }
         r->looked_ns = fl_mono_ns();
@@ -176,9 +187,9 @@ int fl_reactor_drain(fl_reactor *r, uint64_t budget_ns) {
             n = epoll_wait(r->epoll_fd, events, FL_EVENTS_A_CALL, 0);
         } else {
             /* Nothing for Python to do and more to come soon: waiting here is cheaper than a turn of its loop. */
-            if (r->notices_used || spent >= r->linger_ns) break;
+            if (r->notices_used || spent + r->interval_ns >= r->linger_ns) break;
             n = fl_wait(r, events, r->linger_ns - spent);
-            if (n == 0) break;
+            if (n == 0 && r->interval_ns == 0) break;
         }
     }
     fl_count(&r->shared, FL_C_PASSES, 1);

@@ -22,6 +22,19 @@
 
 typedef enum fl_conn_state { FL_CONN_FREE, FL_CONN_IDLE, FL_CONN_HEAD, FL_CONN_FRAMING, FL_CONN_BODY, FL_CONN_DONE } fl_conn_state;
 
+/* A response head that Python has parsed: the same bytes again need no Python. Servers repeat their heads byte for byte, at least
+ * within a second. An entry is replaced only while no connection is using it, so its number means one head from hit to commit. */
+#define FL_KNOWN_HEADS 16
+#define FL_KNOWN_HEAD_BYTES 1024u
+typedef struct fl_known_head {
+    uint8_t bytes[FL_KNOWN_HEAD_BYTES];
+    size_t n; /* 0 = free */
+    uint64_t length;
+    uint32_t uses;
+    uint16_t status;
+    uint8_t framing, format;
+} fl_known_head;
+
 typedef struct fl_conn {
     fl_record record;
     fl_decoder decoder;
@@ -34,6 +47,7 @@ typedef struct fl_conn {
     int fd;
     uint32_t slot;
     uint8_t state;
+    uint8_t known_head;   /* number of the known head it has at hand, from 1; 0 = none */
     bool tls;             /* bytes are ciphertext: hand them to Python */
     bool reused;          /* it has carried a request before this one */
     bool eof;             /* the peer closed, or the connection failed */
@@ -54,7 +68,7 @@ typedef enum fl_notice_kind {
 
 typedef struct fl_notice {
     uint32_t slot;
-    uint8_t kind, code;
+    uint8_t kind, code, known_head;
     const uint8_t *bytes; /* NULL with at/n: in the arena */
     size_t at, n;
     uint64_t stamp_ns, read_ns;
@@ -72,12 +86,14 @@ typedef struct fl_reactor {
     fl_buffer arena; /* ciphertext between the read and Python */
     uint8_t *scratch;
     uint64_t epoch_ns, read_id, looked_ns, read_ns;
+    fl_known_head known_heads[FL_KNOWN_HEADS];
+    uint32_t next_head; /* where to look for room first */
     fl_conn *current; /* whose bytes the decoder is at */
+    uint64_t interval_ns; /* between batches; 0 = every socket as soon as it is ready */
     uint64_t linger_ns; /* how long a drain may wait for more once it has nothing for Python; 0 = not at all */
     int epoll_fd, timer_fd;
     uint16_t worker;
     bool late; /* this pass comes after the sockets were not looked at for FL_LATE_NS */
-    bool ticking; /* the timer is set */
     bool out_of_memory;
 } fl_reactor;
 
@@ -103,7 +119,7 @@ uint64_t fl_reactor_send(fl_reactor *r, fl_conn *c, const fl_request *request, c
 
 /* Look at all sockets that are ready, for at most budget_ns. Returns 1 when something may still be ready, else 0. */
 int fl_reactor_drain(fl_reactor *r, uint64_t budget_ns);
-/* The head at hand was parsed: decode what follows it. `interim`: it was a 1xx, the real head follows. */
+/* The head at hand was parsed: decode what follows it, and remember the head. `interim`: it was a 1xx, the real head follows. */
 void fl_reactor_body(fl_reactor *r, fl_conn *c, uint16_t status, fl_framing framing, uint64_t length, fl_format format);
 void fl_reactor_interim(fl_reactor *r, fl_conn *c);
 /* TLS: decrypted bytes of a read, or the end of the plaintext. */

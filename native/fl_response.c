@@ -41,6 +41,7 @@ static void fl_finished(fl_reactor *r, fl_conn *c, uint8_t outcome, uint64_t end
     fl_notice *notice = fl_notice_add(r, c, FL_N_FINISHED);
     if (notice == NULL) return;
     notice->code = outcome;
+    notice->known_head = c->known_head;
     notice->bytes = c->decoder.kept.bytes;
     notice->n = c->decoder.dialect != NULL ? c->decoder.kept.used : 0;
 }
@@ -72,6 +73,59 @@ static size_t fl_head_end(const uint8_t *b, size_t n, size_t from) {
     return 0;
 }
 
+/* --- heads --------------------------------------------------------------------------------------------------------------- */
+
+void fl_release_head(fl_reactor *r, fl_conn *c) {
+    if (c->known_head) r->known_heads[c->known_head - 1].uses--;
+    c->known_head = 0;
+}
+
+static void fl_use_head(fl_reactor *r, fl_conn *c, uint32_t at) {
+    fl_release_head(r, c);
+    r->known_heads[at].uses++;
+    c->known_head = (uint8_t)(at + 1);
+}
+
+/* Keep the head at hand in an entry nobody uses; without one it is simply not kept. */
+static void fl_remember_head(fl_reactor *r, fl_conn *c, uint16_t status, fl_framing framing, uint64_t length, fl_format format) {
+    if (c->head_bytes > FL_KNOWN_HEAD_BYTES) return;
+    for (uint32_t tried = 0; tried < FL_KNOWN_HEADS; tried++) {
+        uint32_t at = r->next_head;
+        fl_known_head *known = &r->known_heads[at];
+        r->next_head = (r->next_head + 1) % FL_KNOWN_HEADS;
+        if (known->uses) continue;
+        memcpy(known->bytes, c->head.bytes, c->head_bytes);
+        known->n = c->head_bytes;
+        known->length = length;
+        known->status = status;
+        known->framing = (uint8_t)framing;
+        known->format = (uint8_t)format;
+        fl_use_head(r, c, at);
+        return;
+    }
+}
+
+static void fl_start_body(fl_reactor *r, fl_conn *c, uint16_t status, fl_framing framing, uint64_t length, fl_format format) {
+    c->record.status = status;
+    c->state = FL_CONN_BODY;
+    if (format != FL_FORMAT_WHOLE) c->record.flags |= FL_RECORD_STREAMED;
+    fl_decoder_start(&c->decoder, &r->dialect, framing, length, format);
+    fl_body_arrived(r, c, c->head.bytes + c->head_bytes, c->head.used - c->head_bytes, c->head_stamp_ns, c->head_read_id);
+    fl_buffer_clear(&c->head);
+}
+
+/* Go on without Python when the head at hand is a known one. */
+static bool fl_start_by_known_head(fl_reactor *r, fl_conn *c) {
+    for (uint32_t at = 0; at < FL_KNOWN_HEADS; at++) {
+        const fl_known_head *known = &r->known_heads[at];
+        if (known->n != c->head_bytes || memcmp(known->bytes, c->head.bytes, known->n) != 0) continue;
+        fl_use_head(r, c, at);
+        fl_start_body(r, c, known->status, (fl_framing)known->framing, known->length, (fl_format)known->format);
+        return true;
+    }
+    return false;
+}
+
 static void fl_head_arrived(fl_reactor *r, fl_conn *c, const uint8_t *bytes, size_t n, uint64_t stamp_ns, uint64_t read_id) {
     size_t from = c->head.used;
     if (from == 0 && c->record.first_byte_ns == 0) c->record.first_byte_ns = stamp_ns;
@@ -86,6 +140,7 @@ static void fl_head_arrived(fl_reactor *r, fl_conn *c, const uint8_t *bytes, siz
         if (c->head.used > FL_HEAD_LIMIT) fl_finished(r, c, FL_MALFORMED, stamp_ns);
         return;
     }
+    if (fl_start_by_known_head(r, c)) return;
     c->state = FL_CONN_FRAMING;
     fl_notice *notice = fl_notice_add(r, c, FL_N_HEAD);
     if (notice == NULL) return;
@@ -127,12 +182,8 @@ void fl_ended(fl_reactor *r, fl_conn *c, int error, uint64_t stamp_ns) {
 
 void fl_reactor_body(fl_reactor *r, fl_conn *c, uint16_t status, fl_framing framing, uint64_t length, fl_format format) {
     assert(c->state == FL_CONN_FRAMING);
-    c->record.status = status;
-    c->state = FL_CONN_BODY;
-    if (format != FL_FORMAT_WHOLE) c->record.flags |= FL_RECORD_STREAMED;
-    fl_decoder_start(&c->decoder, &r->dialect, framing, length, format);
-    fl_body_arrived(r, c, c->head.bytes + c->head_bytes, c->head.used - c->head_bytes, c->head_stamp_ns, c->head_read_id);
-    fl_buffer_clear(&c->head);
+    fl_remember_head(r, c, status, framing, length, format);
+    fl_start_body(r, c, status, framing, length, format);
     if (c->missed) {
         c->missed = false;
         fl_readable(r, c, true);

@@ -55,8 +55,8 @@ static PyObject *py_notice(const fl_reactor *r, const fl_notice *n) {
     const char *bytes = (const char *)(n->kind == FL_N_CIPHER ? r->arena.bytes + n->at : n->bytes);
     if (n->kind == FL_N_CIPHER)
         return Py_BuildValue("(Iiy#KK)", n->slot, (int)n->kind, bytes, (Py_ssize_t)n->n, (unsigned long long)n->stamp_ns, (unsigned long long)n->read_ns);
-    if (n->n == 0) return Py_BuildValue("(IiiO)", n->slot, (int)n->kind, (int)n->code, Py_None);
-    return Py_BuildValue("(Iiiy#)", n->slot, (int)n->kind, (int)n->code, bytes, (Py_ssize_t)n->n);
+    if (n->n == 0) return Py_BuildValue("(IiiOi)", n->slot, (int)n->kind, (int)n->code, Py_None, (int)n->known_head);
+    return Py_BuildValue("(Iiiy#i)", n->slot, (int)n->kind, (int)n->code, bytes, (Py_ssize_t)n->n, (int)n->known_head);
 }
 
 /* All notices as a list, None when there are none; they are consumed either way. */
@@ -108,7 +108,7 @@ static PyObject *py_set_interval(PyObject *o, PyObject *arg) {
     struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
     struct itimerspec every = {t, t};
     if (timerfd_settime(((py_reactor *)o)->reactor.timer_fd, 0, &every, NULL) < 0) return PyErr_SetFromErrno(PyExc_OSError);
-    ((py_reactor *)o)->reactor.ticking = ns != 0;
+    ((py_reactor *)o)->reactor.interval_ns = ns;
     Py_RETURN_NONE;
 }
 
@@ -198,6 +198,11 @@ static PyObject *py_body(PyObject *o, PyObject *const *args, Py_ssize_t n) {
     if (status > 999 || framing > FL_FRAME_CLOSE || format > FL_FORMAT_WHOLE) return PyErr_SetString(PyExc_ValueError, "body: out of range"), NULL;
     fl_reactor_body(&self->reactor, c, (uint16_t)status, (fl_framing)framing, length, (fl_format)format);
     return py_notices(&self->reactor);
+}
+
+static PyObject *py_known_head(PyObject *o, PyObject *slot) {
+    const fl_conn *c = py_conn((py_reactor *)o, slot);
+    return c == NULL ? NULL : PyLong_FromLong(c->known_head);
 }
 
 static PyObject *py_interim(PyObject *o, PyObject *slot) {
@@ -302,6 +307,7 @@ static PyMethodDef py_reactor_methods[] = {
      "return the moment of sending in ns, 0 when the connection was closed."},
     {"drain", py_drain, METH_O, "drain(budget_ns): read all that is ready; return notices or None."},
     {"body", FAST(py_body), METH_FASTCALL, "body(slot, status, framing, length, format): decode what follows the head."},
+    {"known_head", py_known_head, METH_O, "Return the number under which the head last given to `body` is known, 0 when it is not."},
     {"interim", py_interim, METH_O, "The head was a 1xx: wait for the real one."},
     {"feed", FAST(py_feed), METH_FASTCALL, "feed(slot, plaintext, stamp_ns, read_ns): decrypted bytes of one read."},
     {"feed_eof", py_feed_eof, METH_O, "The plaintext ended."},

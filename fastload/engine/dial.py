@@ -75,7 +75,18 @@ async def _connect(address: Address) -> socket.socket:
         sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
-        await loop.sock_connect(sock, target)  # type: ignore[arg-type]
+        error = sock.connect_ex(target)  # type: ignore[arg-type]
+        if error == errno.EINPROGRESS:
+            # Not loop.sock_connect: uvloop's starts a pool of threads for looking up addresses, which are known here.
+            done = loop.create_future()
+            loop.add_writer(sock, done.set_result, None)
+            try:
+                await done
+            finally:
+                loop.remove_writer(sock)
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
     except BaseException:
         sock.close()
         raise

@@ -1,7 +1,7 @@
 """Between the native reactor and the users' coroutines: turns notices into parsed heads, plaintext and woken users.
 
 Owns the reactor and the drain rhythm. Python runs here once per response head and once per finished response, never per token.
-Invariant: every request that `Connection.send` accepted is answered by exactly one result.
+Invariant: every request that `Connection.send` accepted is followed by exactly one `Owner.on_finished`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from fastload import _native
 from fastload.clock import monotonic_ns
@@ -48,12 +48,19 @@ def native_paths(dialect: Dialect, server_clock: bool) -> list[tuple[int, tuple[
     ]
 
 
+class Owner(Protocol):
+    """Who sends over a connection and is told how it went."""
+
+    def on_finished(self, connection: Connection, code: int, payload: bytes | None) -> None:
+        """Take the end of the request at hand: an outcome or STALE, and what the reactor kept of the response."""
+
+
 class Connection:
     """One connection of one user; carries one request at a time."""
 
-    __slots__ = ("_waiter", "alive", "head", "receiver", "slot", "tls", "used")
+    __slots__ = ("_owner", "alive", "head", "receiver", "slot", "tls", "used")
 
-    def __init__(self, receiver: Receiver, slot: int, tls: TlsLayer | None) -> None:
+    def __init__(self, receiver: Receiver, slot: int, tls: TlsLayer | None, owner: Owner) -> None:
         self.receiver = receiver
         self.slot = slot
         self.tls = tls
@@ -62,31 +69,28 @@ class Connection:
         """It has carried a request to its end."""
         self.head: Head | None = None
         """Head of the response at hand, once it is known."""
-        self._waiter: asyncio.Future[tuple[int, bytes | None]] | None = None
+        self._owner = owner
 
     def send(
         self, data: bytes, scheduled_ns: int, connect_ns: int, request_id: int, deadline_ns: int, user: int, attempts: int
-    ) -> asyncio.Future[tuple[int, bytes | None]] | None:
-        """Start a request; the future gives (outcome code or STALE, payload). None: the server had closed the connection."""
+    ) -> bool:
+        """Start a request, whose end the owner is told; False: the server had closed the connection, nothing was sent."""
         if not self.alive:
-            return None
+            return False
         self.head = None
         if self.tls is not None:
             data = self.tls.encrypt(data)
         receiver = self.receiver
         if not receiver.reactor.send(self.slot, data, scheduled_ns, connect_ns, request_id, deadline_ns, user, 0, attempts):
-            return None
-        self._waiter = receiver.loop.create_future()
+            return False
         receiver.in_flight += 1
-        return self._waiter
+        return True
 
     def finished(self, code: int, payload: bytes | None) -> None:
-        """Hand the end of the request to its user."""
+        """Hand the end of the request to its owner."""
         self.receiver.in_flight -= 1
         self.receiver.finished += 1
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result((code, payload))
+        self._owner.on_finished(self, code, payload)
 
     def close(self) -> None:
         """Close the connection; its slot may be given to another."""
@@ -98,7 +102,13 @@ class Receiver:
     """Drains the reactor and handles what it finds."""
 
     def __init__(
-        self, reactor: _native.Reactor, block: WorkerBlock, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None
+        self,
+        reactor: _native.Reactor,
+        block: WorkerBlock,
+        loop: asyncio.AbstractEventLoop,
+        context: ssl.SSLContext | None,
+        *,
+        timed: bool,
     ) -> None:
         self.reactor: Final = reactor
         self.loop: Final = loop
@@ -106,7 +116,10 @@ class Receiver:
         self.finished = 0
         self._block = block
         self._context = context
+        self._timed = timed
         self._heads = HeadCache()
+        self._known: dict[int, Head] = {}
+        """Heads by the numbers under which the reactor knows them: it handles those without asking."""
         self._connections: dict[int, Connection] = {}
         drain = os.environ.get("FASTLOAD_DRAIN") or None
         self._pacer = DrainPacer(drain)
@@ -120,12 +133,12 @@ class Receiver:
         """Sockets are drained in batches at the moment."""
         return self._interval_ns != PROMPT
 
-    async def open(self, address: Address) -> Connection:
-        """Return a new connection; raises `dial.DialError`."""
+    async def open(self, address: Address, owner: Owner) -> Connection:
+        """Return a new connection for `owner`; raises `dial.DialError`."""
         sock, layer = await dial(address, self._context)
         slot = self.reactor.open(sock.fileno(), layer is not None)
         sock.detach()
-        connection = Connection(self, slot, layer)
+        connection = Connection(self, slot, layer, owner)
         self._connections[slot] = connection
         return connection
 
@@ -156,6 +169,8 @@ class Receiver:
                 continue
             kind = notice[1]
             if kind == _N_FINISHED:
+                if notice[4] and connection.head is None:
+                    connection.head = self._known[notice[4]]
                 connection.finished(notice[2], notice[3])
             elif kind == _N_HEAD:
                 self._on_head(connection, notice[3])
@@ -176,7 +191,9 @@ class Receiver:
             self._handle(self.reactor.interim(connection.slot))
         else:
             connection.head = head
-            self._handle(self.reactor.body(connection.slot, head.status, head.framing, head.length, head.format))
+            notices = self.reactor.body(connection.slot, head.status, head.framing, head.length, head.format)
+            self._known[self.reactor.known_head(connection.slot)] = head
+            self._handle(notices)
 
     def _on_ciphertext(self, connection: Connection, ciphertext: bytes, stamp_ns: int, read_ns: int) -> None:
         assert connection.tls is not None
@@ -207,7 +224,7 @@ class Receiver:
         )
         self._seen, self._window_ns, self.finished = now, now_ns, 0
         self._set_interval(self._pacer.next_interval_ns(self._interval_ns, window))
-        self.reactor.set_linger(linger_ns(self._interval_ns, window))
+        self.reactor.set_linger(linger_ns(window, self._timed))
 
     def _set_interval(self, interval_ns: int) -> None:
         before, self._interval_ns = self._interval_ns, interval_ns

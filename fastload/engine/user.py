@@ -77,6 +77,9 @@ class Crew:
 class User:
     """A closed-loop user.
 
+    Its coroutine connects, waits and retries. While all goes well on one connection it sleeps: the end of a response sends the next
+    request straight from the receiver's call (`on_finished`), for waking a coroutine costs more than all else a request needs.
+
     Args:
         crew: what it shares with the others.
         index: its global index.
@@ -88,6 +91,12 @@ class User:
         self._connection: Connection | None = None
         self._broken = 0
         """Requests in a row that found no working connection."""
+        self._attention: asyncio.Future[bool] | None = None
+        """Wakes the coroutine: True when the request at hand was answered, False when it must be put on another connection."""
+        self._at_hand: tuple[Request, int, int, int]
+        """The request in flight: (request, scheduled ns, connect ns, attempts so far)."""
+        self._ended_ns = 0
+        self._thinks = crew.schedule.think_time_ns > 0
 
     async def run(self, spawned_ns: int) -> None:
         """Live from `spawned_ns` (monotonic) until the load stops or the requests are used up."""
@@ -99,7 +108,7 @@ class User:
                 request = crew.supply.take(crew.receiver.loop)
                 if request is None:
                     return
-                end_ns = await self._one(request, scheduled_ns)
+                end_ns = await self._carry_out(request, scheduled_ns)
                 if self._broken:
                     end_ns += int(_BACKOFF_S[min(self._broken, len(_BACKOFF_S)) - 1] * 1e9)
                 scheduled_ns = crew.schedule.next_scheduled_ns(end_ns)
@@ -109,39 +118,61 @@ class User:
             crew.alive -= 1
             self._drop()
 
-    async def _one(self, request: Request, scheduled_ns: int) -> int:
-        """Carry out one request to its record; return the moment it ended."""
+    async def _carry_out(self, request: Request, scheduled_ns: int) -> int:
+        """Carry out a request to its record, and those that follow it without a pause; return when the last of them ended."""
         crew = self._crew
-        receiver = crew.receiver
         connect_ns = attempts = 0
         while True:
             attempts += 1
-            connection = self._connection
-            if connection is None:
+            if self._connection is None:
                 begun_ns = monotonic_ns()
                 try:
-                    connection = self._connection = await receiver.open(crew.address)
+                    self._connection = await crew.receiver.open(crew.address, self)
                 except DialError as error:
                     return self._not_connected(error, request, scheduled_ns, connect_ns + monotonic_ns() - begun_ns, attempts)
                 connect_ns += monotonic_ns() - begun_ns
-            deadline_ns = monotonic_ns() + crew.timeout_ns
-            waiter = connection.send(
-                request.data, scheduled_ns, connect_ns, request.request_id, deadline_ns, self._index, min(attempts, 255)
-            )
-            if waiter is None:  # closed while idle: nothing was sent
-                attempts -= 1
+            if not self._send(self._connection, request, scheduled_ns, connect_ns, attempts):
+                attempts -= 1  # closed while idle: nothing was sent
                 self._drop()
                 continue
-            code, payload = await waiter
-            if code != _native.STALE:
-                crew.stale_streak = 0 if connection.used else crew.stale_streak
-                return self._commit(connection, code, payload)
-            crew.stale_streak += 1
-            if attempts >= MAX_ATTEMPTS:
-                return self._commit(connection, code, payload)
+            self._attention = crew.receiver.loop.create_future()
+            if await self._attention:
+                return self._ended_ns
+            # Stale: the request at hand may be a later one than the first.
+            request, scheduled_ns, connect_ns, attempts = self._at_hand
             self._drop()
 
+    def _send(self, connection: Connection, request: Request, scheduled_ns: int, connect_ns: int, attempts: int) -> bool:
+        self._at_hand = (request, scheduled_ns, connect_ns, attempts)
+        deadline_ns = monotonic_ns() + self._crew.timeout_ns
+        return connection.send(
+            request.data, scheduled_ns, connect_ns, request.request_id, deadline_ns, self._index, min(attempts, 255)
+        )
+
+    def on_finished(self, connection: Connection, code: int, payload: bytes | None) -> None:
+        """Take the end of the request at hand: record it, then send the next at once, or wake the coroutine when that cannot be."""
+        crew = self._crew
+        answered = code != _native.STALE or self._at_hand[3] >= MAX_ATTEMPTS
+        if code == _native.STALE:
+            crew.stale_streak += 1
+        elif connection.used:
+            crew.stale_streak = 0
+        if answered:
+            self._ended_ns = end_ns = self._commit(connection, code, payload)
+            if self._connection is not None and not self._thinks and not self._broken and not crew.stop.is_set():
+                request = crew.supply.take(crew.receiver.loop)
+                if request is not None:
+                    if self._send(connection, request, end_ns, 0, 1):
+                        return
+                    # Closed meanwhile: the coroutine sends it on a new connection, as a first attempt.
+                    self._at_hand = (request, end_ns, 0, 0)
+                    answered = False
+        attention, self._attention = self._attention, None
+        if attention is not None and not attention.done():
+            attention.set_result(answered)
+
     def _commit(self, connection: Connection, code: int, payload: bytes | None) -> int:
+        """Write the record of the request at hand; return when it ended. Drops a connection that cannot carry another."""
         crew = self._crew
         head = connection.head
         verdict = judge_response(crew.dialect, head, code, payload)

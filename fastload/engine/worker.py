@@ -102,6 +102,17 @@ def _take_place(spec: WorkerSpec) -> dict[str, Any]:
     return {"cpu": cpu, "realtime": realtime}
 
 
+def _end_with(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """End the process on an exception nobody awaits: a request would wait for ever otherwise, and the run must say INVALID."""
+    error = context.get("exception")
+    print(f"fastload: a worker ends: {context.get('message')}: {type(error).__name__}: {error}", file=sys.stderr)
+    if isinstance(error, BaseException) and os.environ.get("FASTLOAD_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    os._exit(1)
+
+
 class _Worker:
     def __init__(self, spec: WorkerSpec, placed: dict[str, Any]) -> None:
         self._spec = spec
@@ -119,6 +130,7 @@ class _Worker:
     async def run(self) -> None:
         spec = self._spec
         self._loop = loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_end_with)
         load = spec.plan.load
         block = spec.block
         reactor = _native.Reactor(
@@ -131,7 +143,7 @@ class _Worker:
             spec.dialect.done_marker,
             True,
         )
-        self._receiver = Receiver(reactor, block, loop, spec.context)
+        self._receiver = Receiver(reactor, block, loop, spec.context, timed=load.think_time_s > 0)
         users = striped(load.users, spec.workers, spec.index)
         supply = RequestSupply(spec.builder, spec.index, spec.workers, load.requests, min(2 * len(users) + 16, _MAX_AHEAD))
         self._crew = Crew(
