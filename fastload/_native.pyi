@@ -9,7 +9,7 @@ _LinearHistogram: TypeAlias = tuple[int, int, int, bytes]
 
 @type_check_only
 class Notice(tuple[Any, ...]):
-    """(slot, kind, code, bytes | None), or for N_CIPHER (slot, kind, bytes, stamp_ns, read_ns)."""
+    """(slot, kind, code, bytes | None, known head), or for N_CIPHER (slot, kind, bytes, stamp_ns, read_ns)."""
 
 FRAME_NONE: Final[int]
 FRAME_LENGTH: Final[int]

@@ -12,7 +12,7 @@ typedef struct py_reactor {
     Py_buffer shared;   /* keeps the mapping alive */
     PyObject **sending; /* by slot: the request bytes the reactor may still read */
     uint32_t sending_room;
-    int ready;
+    int ready; /* 1: the shared block is held; 2: usable */
 } py_reactor;
 
 static int py_reactor_init(PyObject *o, PyObject *args, PyObject *kwargs) {
@@ -33,7 +33,9 @@ static int py_reactor_init(PyObject *o, PyObject *args, PyObject *kwargs) {
     self->ready = 1;
     if (fl_reactor_init(&self->reactor, self->shared.buf, tokens, records, epoch, worker) < 0)
         return PyErr_SetFromErrno(PyExc_OSError), -1;
-    return py_dialect_fill(&self->reactor.dialect, paths, done, needs_end);
+    if (py_dialect_fill(&self->reactor.dialect, paths, done, needs_end) < 0) return -1;
+    self->ready = 2;
+    return 0;
 }
 
 static void py_reactor_dealloc(PyObject *o) {
@@ -47,6 +49,14 @@ static void py_reactor_dealloc(PyObject *o) {
     PyMem_Free(self->sending);
     PyObject_Free(o);
     Py_DECREF(type);
+}
+
+/* The reactor of an object whose __init__ succeeded; otherwise NULL with an exception set. */
+static fl_reactor *py_usable(PyObject *o) {
+    py_reactor *self = (py_reactor *)o;
+    if (self->ready == 2) return &self->reactor;
+    PyErr_SetString(PyExc_RuntimeError, "the reactor was not initialised");
+    return NULL;
 }
 
 /* --- notices ------------------------------------------------------------------------------------------------------------- */
@@ -80,6 +90,7 @@ static PyObject *py_notices(fl_reactor *r) {
 
 static fl_conn *py_conn(py_reactor *self, PyObject *slot_arg) {
     int ok = 1;
+    if (py_usable((PyObject *)self) == NULL) return NULL;
     uint64_t slot = py_u64(slot_arg, &ok);
     if (!ok) return NULL;
     fl_conn *c = slot < FL_MAX_SLOTS ? fl_reactor_conn(&self->reactor, (uint32_t)slot) : NULL;
@@ -98,11 +109,21 @@ static fl_conn *py_conn_in(py_reactor *self, PyObject *slot_arg, fl_conn_state s
 
 /* --- sockets ------------------------------------------------------------------------------------------------------------- */
 
-static PyObject *py_fileno(PyObject *o, PyObject *none) { return (void)none, PyLong_FromLong(((py_reactor *)o)->reactor.epoll_fd); }
-static PyObject *py_timer_fileno(PyObject *o, PyObject *none) { return (void)none, PyLong_FromLong(((py_reactor *)o)->reactor.timer_fd); }
+static PyObject *py_fileno(PyObject *o, PyObject *none) {
+    const fl_reactor *r = py_usable(o);
+    (void)none;
+    return r == NULL ? NULL : PyLong_FromLong(r->epoll_fd);
+}
+
+static PyObject *py_timer_fileno(PyObject *o, PyObject *none) {
+    const fl_reactor *r = py_usable(o);
+    (void)none;
+    return r == NULL ? NULL : PyLong_FromLong(r->timer_fd);
+}
 
 static PyObject *py_set_interval(PyObject *o, PyObject *arg) {
     int ok = 1;
+    if (py_usable(o) == NULL) return NULL;
     uint64_t ns = py_u64(arg, &ok);
     if (!ok) return NULL;
     struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
@@ -114,6 +135,7 @@ static PyObject *py_set_interval(PyObject *o, PyObject *arg) {
 
 static PyObject *py_set_linger(PyObject *o, PyObject *arg) {
     int ok = 1;
+    if (py_usable(o) == NULL) return NULL;
     uint64_t ns = py_u64(arg, &ok);
     if (!ok) return NULL;
     if (ns > 1000000000u) return PyErr_SetString(PyExc_ValueError, "a linger of more than a second"), NULL;
@@ -124,6 +146,7 @@ static PyObject *py_set_linger(PyObject *o, PyObject *arg) {
 static PyObject *py_open(PyObject *o, PyObject *const *args, Py_ssize_t n) {
     py_reactor *self = (py_reactor *)o;
     if (!py_arity(n, 2, "open")) return NULL;
+    if (py_usable(o) == NULL) return NULL;
     long fd = PyLong_AsLong(args[0]);
     int tls = PyObject_IsTrue(args[1]);
     if ((fd == -1 && PyErr_Occurred()) || tls < 0) return NULL;
@@ -178,6 +201,7 @@ static PyObject *py_send(PyObject *o, PyObject *const *args, Py_ssize_t n) {
 static PyObject *py_drain(PyObject *o, PyObject *arg) {
     py_reactor *self = (py_reactor *)o;
     int ok = 1, more;
+    if (py_usable(o) == NULL) return NULL;
     uint64_t budget = py_u64(arg, &ok);
     if (!ok) return NULL;
     Py_BEGIN_ALLOW_THREADS
@@ -248,6 +272,7 @@ static PyObject *py_abort(PyObject *o, PyObject *const *args, Py_ssize_t n) {
 
 static PyObject *py_expire(PyObject *o, PyObject *none) {
     (void)none;
+    if (py_usable(o) == NULL) return NULL;
     fl_reactor_expire(&((py_reactor *)o)->reactor, fl_mono_ns());
     return py_notices(&((py_reactor *)o)->reactor);
 }
@@ -276,6 +301,7 @@ static PyObject *py_record(PyObject *o, PyObject *args, PyObject *kwargs) {
     unsigned long long scheduled, end, connect, request_id;
     unsigned int user;
     unsigned char endpoint, attempts, outcome;
+    if (py_usable(o) == NULL) return NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KKKKIbbb", names, &scheduled, &end, &connect, &request_id, &user, &endpoint, &attempts, &outcome))
         return NULL;
     fl_record record = {.scheduled_ns = scheduled, .end_ns = end, .connect_ns = connect, .request_id = request_id, .user = user,
@@ -288,6 +314,7 @@ static PyObject *py_record(PyObject *o, PyObject *args, PyObject *kwargs) {
 
 static PyObject *py_note_stall(PyObject *o, PyObject *arg) {
     int ok = 1;
+    if (py_usable(o) == NULL) return NULL;
     uint64_t ns = py_u64(arg, &ok);
     if (!ok) return NULL;
     fl_histogram_add(((py_reactor *)o)->reactor.shared.histograms[FL_H_LOOP_STALL], ns);

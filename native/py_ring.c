@@ -17,7 +17,8 @@ static int py_ring_init(PyObject *o, PyObject *args, PyObject *kwargs) {
     if (self->header != NULL) return PyErr_SetString(PyExc_RuntimeError, "already initialised"), -1;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OK", names, &shared, &offset)) return -1;
     if (PyObject_GetBuffer(shared, &self->shared, PyBUF_WRITABLE) < 0) return -1;
-    if (offset % 64 || offset + sizeof(fl_ring_header) > (unsigned long long)self->shared.len) {
+    unsigned long long have = (unsigned long long)self->shared.len;
+    if (offset % 64 || have < sizeof(fl_ring_header) || offset > have - sizeof(fl_ring_header)) {
         PyBuffer_Release(&self->shared);
         return PyErr_SetString(PyExc_ValueError, "no ring header at this offset"), -1;
     }

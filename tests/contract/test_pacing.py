@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastload.engine.pacing import LINGER_NS, MAX_INTERVAL_NS, MIN_INTERVAL_NS, PROMPT, DrainPacer, Window, linger_ns
+from fastload.engine.pacing import LINGER_NS, LONG_LINGER_NS, MAX_INTERVAL_NS, MIN_INTERVAL_NS, PROMPT, DrainPacer, Window, linger_ns
 
 SECOND_NS = 1_000_000_000
 BUSY = Window(elapsed_ns=SECOND_NS, reads=30_000, reads_without_stamp=0, finished=10, events=30_000, coalesced=0, in_flight=300)
@@ -41,10 +41,12 @@ def test_a_quarter_of_the_gap() -> None:
     assert DrainPacer().next_interval_ns(PROMPT, BUSY) == 2_500_000
 
 
-@pytest.mark.parametrize(("interval", "reads", "expected"), [(PROMPT, 2000, LINGER_NS), (PROMPT, 1999, 0), (2_500_000, 30_000, 0)])
-def test_only_prompt_drains_under_load_linger(interval: int, reads: int, expected: int) -> None:
-    """A drain waits for more where the loop would turn for nothing else: promptly drained and busy."""
-    assert linger_ns(interval, replace(BUSY, reads=reads)) == expected
+@pytest.mark.parametrize(
+    ("reads", "timed", "expected"), [(10_000, False, LONG_LINGER_NS), (10_000, True, LINGER_NS), (150, False, 0), (150, True, 0)]
+)
+def test_only_drains_under_load_linger(reads: int, timed: bool, expected: int) -> None:
+    """A drain waits in native code only while there is much to read, and not long where the loop's timers decide about sends."""
+    assert linger_ns(replace(BUSY, reads=reads), timed) == expected
 
 
 @pytest.mark.parametrize(("in_flight", "expected"), [(30, MIN_INTERVAL_NS), (30_000, MAX_INTERVAL_NS)])
