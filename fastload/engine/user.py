@@ -26,6 +26,7 @@ row is no accident of timing but a server that drops requests."""
 STALE_STREAK: Final = 8
 """So many kept-alive connections in a row found closed: the server closes after each response without saying so (llama.cpp does),
 and trying them only costs an attempt."""
+NEVER_NS: Final = (1 << 63) - 1
 _REUSE_AGAIN: Final = 64
 """How many requests later one connection is kept again, to see whether the server still does."""
 _BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -48,11 +49,17 @@ class Crew:
     report_trouble: Callable[[str], None]
     """Called when this machine ran out of something."""
     stop: asyncio.Event
+    stop_at_ns: int = NEVER_NS
+    """Nothing leaves from this moment on; `stop` is set by a timer, which may be some milliseconds late."""
     alive: int = 0
     stale_streak: int = 0
     """Reused connections found closed since the last one that worked."""
     not_reused: int = 0
     """Connections given up after one response since then."""
+
+    def stopped(self) -> bool:
+        """Return whether the load is over."""
+        return self.stop.is_set() or monotonic_ns() >= self.stop_at_ns
 
     def may_reuse(self) -> bool:
         """Return whether keeping a connection open after a response is worth it with this server."""
@@ -104,7 +111,7 @@ class User:
         crew.alive += 1
         try:
             scheduled_ns = spawned_ns
-            while not crew.stop.is_set():
+            while not crew.stopped():
                 request = crew.supply.take(crew.receiver.loop)
                 if request is None:
                     return
@@ -159,7 +166,7 @@ class User:
             crew.stale_streak = 0
         if answered:
             self._ended_ns = end_ns = self._commit(connection, code, payload)
-            if self._connection is not None and not self._thinks and not self._broken and not crew.stop.is_set():
+            if self._connection is not None and not self._thinks and not self._broken and not crew.stopped():
                 request = crew.supply.take(crew.receiver.loop)
                 if request is not None:
                     if self._send(connection, request, end_ns, 0, 1):

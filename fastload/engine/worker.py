@@ -173,6 +173,7 @@ class _Worker:
         load = self._spec.plan.load
         self._beat()
         if load.duration_s is not None:
+            self._crew.stop_at_ns = start_ns + int(load.duration_s * 1e9)
             self._stop_timer = self._loop.call_later(max(start_ns - monotonic_ns(), 0) / 1e9 + load.duration_s, self._stop_load)
         await self._spawn(users, start_ns)
         if self._tasks:
