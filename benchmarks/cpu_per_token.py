@@ -21,7 +21,7 @@ TTFT_MS = 50
 ITL_MS = 10
 SETTLE_S = 30.0
 """What a turn may take beyond its load: start, ramp, drain, report."""
-RATE_TOLERANCE = 0.03
+RATE_TOLERANCE = 0.08
 """Offered rates further apart than this are not the same load."""
 
 MEDIANS = ("cpu_us_per_event", "cpu_s", "supervisor_cpu_s", "events", "tok_per_s", "lag_p99_us", "coalesced")

@@ -117,6 +117,10 @@ class Receiver:
         self._block = block
         self._context = context
         self._timed = timed
+        self._lingers = False
+        """Drains may wait in native code."""
+        self._hurried = True
+        """Something kept the loop busy since the last decision."""
         self._heads = HeadCache()
         self._known: dict[int, Head] = {}
         """Heads by the numbers under which the reactor knows them: it handles those without asking."""
@@ -135,12 +139,20 @@ class Receiver:
 
     async def open(self, address: Address, owner: Owner) -> Connection:
         """Return a new connection for `owner`; raises `dial.DialError`."""
+        self.hurry()
         sock, layer = await dial(address, self._context)
         slot = self.reactor.open(sock.fileno(), layer is not None)
         sock.detach()
         connection = Connection(self, slot, layer, owner)
         self._connections[slot] = connection
         return connection
+
+    def hurry(self) -> None:
+        """Keep the loop turning: something besides responses is going on, such as users starting or connecting."""
+        self._hurried = True
+        if self._lingers:
+            self._lingers = False
+            self.reactor.set_linger(0)
 
     def forget(self, slot: int) -> None:
         """Close the connection in `slot`."""
@@ -224,7 +236,8 @@ class Receiver:
         )
         self._seen, self._window_ns, self.finished = now, now_ns, 0
         self._set_interval(self._pacer.next_interval_ns(self._interval_ns, window))
-        self.reactor.set_linger(linger_ns(window, self._timed))
+        self._lingers, self._hurried = not self._hurried, False
+        self.reactor.set_linger(linger_ns(window, self._timed) if self._lingers else 0)
 
     def _set_interval(self, interval_ns: int) -> None:
         before, self._interval_ns = self._interval_ns, interval_ns

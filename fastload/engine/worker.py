@@ -186,6 +186,7 @@ class _Worker:
     async def _spawn(self, users: range, start_ns: int) -> None:
         schedule, crew = self._crew.schedule, self._crew
         for user in users:
+            self._receiver.hurry()
             due_ns = start_ns + schedule.spawn_offset_ns(user)
             if due_ns > monotonic_ns() and not await crew.pause(due_ns):
                 return
