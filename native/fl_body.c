@@ -68,6 +68,24 @@ static bool fl_frame_byte(fl_body *b, uint8_t c) {
     }
 }
 
+/* What nearly always stands between two chunks, taken in one go: CRLF, 1 to 6 hex digits that are not 0, CRLF. Anything else, or
+ * too few bytes to see it all, is left to fl_frame_byte. */
+static bool fl_plain_size(fl_body *b, const uint8_t **p, const uint8_t *end) {
+    const uint8_t *q = *p;
+    if (b->state != S_DATA_CR || end - q < 10 || q[0] != '\r' || q[1] != '\n') return false;
+    uint64_t size = 0;
+    uint8_t digits = 0;
+    int digit;
+    for (q += 2; digits < 6 && (digit = fl_hex(*q)) >= 0; q++, digits++) size = size << 4 | (uint64_t)digit;
+    if (size == 0 || q[0] != '\r' || q[1] != '\n') return false;
+    b->left = size;
+    b->digits = digits;
+    b->extra = 1; /* as the byte-wise way leaves it */
+    b->state = S_DATA;
+    *p = q + 2;
+    return true;
+}
+
 fl_body_step fl_body_next(fl_body *b, const uint8_t **p, const uint8_t *end, const uint8_t **segment, size_t *n) {
     assert(b != NULL && *p <= end);
     if (b->framing != FL_FRAME_CHUNKED) return fl_plain_next(b, p, end, segment, n);
@@ -82,7 +100,7 @@ fl_body_step fl_body_next(fl_body *b, const uint8_t **p, const uint8_t *end, con
             if ((b->left -= have) == 0) b->state = S_DATA_CR;
             return FL_BODY_SEGMENT;
         }
-        if (!fl_frame_byte(b, *(*p)++)) return FL_BODY_BAD;
+        if (!fl_plain_size(b, p, end) && !fl_frame_byte(b, *(*p)++)) return FL_BODY_BAD;
     }
     return FL_BODY_END;
 }

@@ -74,6 +74,7 @@ static bool fl_line(fl_lines *l, const uint8_t *p, size_t n, bool in_place, fl_e
 
 /* First LF or CR in [p, end), or NULL. */
 static const uint8_t *fl_line_end(const uint8_t *p, const uint8_t *end) {
+    if (*p == '\n') return p; /* the blank line after every event */
     const uint8_t *lf = memchr(p, '\n', (size_t)(end - p));
     const uint8_t *cr = memchr(p, '\r', (size_t)((lf ? lf : end) - p));
     return cr ? cr : lf;
