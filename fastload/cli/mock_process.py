@@ -40,7 +40,8 @@ class MockProcess:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         # In the single file the executable is fastload itself.
-        program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "fastload"]
+        # -P: the installed package, not a source tree that happens to be the current directory and has no native core.
+        program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-P", "-m", "fastload"]
         self._command = [*program, "mock", "--port", "0", *arguments]
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
