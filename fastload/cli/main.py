@@ -129,7 +129,9 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.OK
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "fastload._native":
-            what = "the native core is missing from this copy of fastload - `pip install .` builds it; or start the installed command"
+            what = (
+                "the native core is missing from this copy of fastload - build it with `pip install .` or start the installed one"
+            )
             return _say(what, ExitCode.USAGE, debug)
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _say(f"unexpected {text} - this is a bug in fastload - run again with --debug for its origin", 1, debug)

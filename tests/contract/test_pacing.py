@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastload.engine.pacing import LINGER_NS, LONG_LINGER_NS, MAX_INTERVAL_NS, MIN_INTERVAL_NS, PROMPT, DrainPacer, Window, linger_ns
+from fastload.engine.pacing import (
+    LINGER_NS,
+    LONG_LINGER_NS,
+    MAX_INTERVAL_NS,
+    MIN_INTERVAL_NS,
+    PROMPT,
+    DrainPacer,
+    Window,
+    linger_ns,
+)
 
 SECOND_NS = 1_000_000_000
 BUSY = Window(elapsed_ns=SECOND_NS, reads=30_000, reads_without_stamp=0, finished=10, events=30_000, coalesced=0, in_flight=300)
