@@ -19,8 +19,8 @@ from fastload.plan.model import Plan
 
 FILES_PER_WORKER: Final = 64
 """Descriptors a worker needs beside its connections: loop, epoll, timers, channel, libraries."""
-_SCM_TIMESTAMPNS: Final = 35
-"""SO_TIMESTAMPNS, asm-generic/socket.h; Python's socket module does not name it."""
+SO_TIMESTAMPNS: Final = 35
+"""asm-generic/socket.h; Python's socket module does not name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def _ports(plan: Plan | None) -> Check:
 def _kernel_stamps() -> Check:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         try:
-            sock.setsockopt(socket.SOL_SOCKET, _SCM_TIMESTAMPNS, 1)
+            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         except OSError as error:
             value = f"refused ({(error.strerror or '').lower()})"
             return Check("kernel receive stamps", None, value, "user-space stamps are used and reported")

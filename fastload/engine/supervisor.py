@@ -45,7 +45,6 @@ START_DELAY_NS: Final = 20_000_000
 STOP_GRACE_NS: Final = 5_000_000_000
 """Beyond stop and drain; a worker that needs longer hangs."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SCM_TIMESTAMPNS: Final = 35
 
 
 def run_load(plan: Plan, on_frame: Callable[[LiveFrame], None] | None = None) -> tuple[RunFacts, Collector]:
@@ -95,7 +94,7 @@ def _wake_kernel_stamps() -> socket.socket:
     """
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, _SCM_TIMESTAMPNS, 1)
+        sock.setsockopt(socket.SOL_SOCKET, limits.SO_TIMESTAMPNS, 1)
     except OSError:
         pass  # then the reads carry no stamp either, and the result says so
     return sock
