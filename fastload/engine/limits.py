@@ -16,6 +16,7 @@ from typing import Final
 
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
+from fastload.schedule.partition import useful_workers
 
 FILES_PER_WORKER: Final = 64
 """Descriptors a worker needs beside its connections: loop, epoll, timers, channel, libraries."""
@@ -76,7 +77,7 @@ def choose_cpus(plan: Plan) -> list[int | None]:
     wanted = machine.workers or len(cores)
     if machine.cpus is None and wanted > len(cores):
         cores = usable
-    wanted = max(1, min(wanted, plan.load.users, plan.load.requests or plan.load.users))
+    wanted = useful_workers(wanted, plan.load.users, plan.load.requests)
     return [cores[i] if wanted <= len(cores) else None for i in range(wanted)]
 
 

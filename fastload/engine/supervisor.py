@@ -161,7 +161,6 @@ class _Supervisor:
         self._selector = selectors.DefaultSelector()
         self._user_samples: list[UserSample] = []
         self._interrupts = 0
-        self._reasons: list[str] = []
         self._stopped_ns: int | None = None
         self._pss_bytes = 0
         self._window_ns = 0
@@ -320,5 +319,5 @@ class _Supervisor:
             user_samples=tuple(self._user_samples),
             error_examples=examples,
             interrupted=self._interrupts,
-            reasons=(*self._reasons, *troubles),
+            reasons=tuple(troubles),
         )

@@ -120,7 +120,6 @@ class _Worker:
         self._examples: set[tuple[int, int]] = set()
         self._troubles: set[str] = set()
         self._go: asyncio.Future[int] | None = None
-        self._stop_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._next_beat: asyncio.TimerHandle | None = None
         self._due_ns = 0
@@ -174,7 +173,7 @@ class _Worker:
         self._beat()
         if load.duration_s is not None:
             self._crew.stop_at_ns = start_ns + int(load.duration_s * 1e9)
-            self._stop_timer = self._loop.call_later(max(start_ns - monotonic_ns(), 0) / 1e9 + load.duration_s, self._stop_load)
+            self._loop.call_later(max(start_ns - monotonic_ns(), 0) / 1e9 + load.duration_s, self._stop_load)
         await self._spawn(users, start_ns)
         if self._tasks:
             await asyncio.wait(self._tasks)
