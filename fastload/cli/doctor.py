@@ -21,7 +21,8 @@ def command(users: int | None) -> int:
     Exit code 2 when a check fails that would refuse or spoil a run.
     """
     from fastload.engine.limits import checks
-    from fastload.plan.model import Load, Plan
+    from fastload.plan.load_section import Load
+    from fastload.plan.model import Plan
     from fastload.plan.target import Target
 
     plan = None if users is None else Plan(targets=(Target(url="http://127.0.0.1:80"),), load=Load(users=users))

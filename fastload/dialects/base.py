@@ -7,7 +7,8 @@ of HTTP. Invariant: no method raises on a server's JSON, however ill-typed; what
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -34,6 +35,10 @@ class ChatRequest:
     stream: bool = True
     ignore_eos: bool = False
     """Generate exactly `max_tokens` where the server understands it."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What else the prompt item says, by its own keys: `query`, `documents`, `tools`, a template's fields."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the body the user asked for; they win over the dialect's own."""
 
 
 class Usage(NamedTuple):
@@ -75,6 +80,11 @@ class Dialect(ABC):
     input_token_keys: tuple[str, ...] = ()
     done_marker: bytes = b"[DONE]"
     """Data of the event that closes a stream and is not JSON; empty = none."""
+    needs_end: bool = True
+    """A stream that ends with neither `done_marker` nor a value at one of `finish_paths` was cut off."""
+    streams: bool = True
+    """It can answer as a stream; otherwise responses are whole bodies whatever the plan says."""
+    method: str = "POST"
 
     def __post_init__(self) -> None:
         """Refuse a dialect whose paths do not compile, at the moment it is declared."""
@@ -90,6 +100,16 @@ class Dialect(ABC):
             *self.response_paths,
         ):
             compile_path(text)
+
+    def headers(self, api_key: str | None, *, stream: bool) -> dict[str, str]:
+        """Return the headers this API wants of each request, the key's among them."""
+        headers = {
+            "Accept": "text/event-stream" if stream and self.streams else "application/json",
+            "Content-Type": "application/json",
+        }
+        if api_key is not None:
+            headers["Authorization"] = f"Bearer {api_key}"
+        return headers
 
     @abstractmethod
     def body(self, request: ChatRequest) -> bytes:

@@ -17,10 +17,22 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from fastload.errors import FastloadError
-from fastload.plan.model import Load, Machine, Plan, Prompts, Tls
+from fastload.plan.load_section import Load
+from fastload.plan.model import Contest, Machine, Plan, Price, Tls
+from fastload.plan.prompts_section import Prompts
 from fastload.plan.target import Target
+from fastload.plan.trace_section import Sessions, Trace
 
-_SECTIONS: Final[dict[str, type[BaseModel]]] = {"tls": Tls, "load": Load, "prompts": Prompts, "machine": Machine}
+_SECTIONS: Final[dict[str, type[BaseModel]]] = {
+    "tls": Tls,
+    "load": Load,
+    "prompts": Prompts,
+    "trace": Trace,
+    "sessions": Sessions,
+    "price": Price,
+    "contest": Contest,
+    "machine": Machine,
+}
 _PROMPT_SOURCES: Final = frozenset({"prompt", "file", "input_tokens"})
 _FLAG_NAMES: Final[dict[str, str]] = {"file": "prompts", "headers": "header", "host": "host", "targets": "host"}
 """Flags that are not called like their key."""

@@ -12,7 +12,7 @@ import yaml
 from pydantic import AliasChoices, BaseModel
 
 from fastload.plan.model import Plan
-from fastload.plan.target import DEFAULT_NAME
+from fastload.plan.target import Target
 from fastload.plan.units import format_cpus, format_duration_s
 
 
@@ -20,10 +20,10 @@ def to_yaml(plan: Plan) -> str:
     """Return the plan as YAML: everything that is set or has a default, durations as texts; what is not set is left out."""
     target = plan.target
     lead: dict[str, Any]
-    if target.name == DEFAULT_NAME and target.weight == 1:
+    if plan.targets == (Target(url=target.url),):
         lead = {"host": target.url}
     else:
-        lead = {"targets": [{"name": target.name, "url": target.url, "weight": target.weight}]}
+        lead = {"targets": [_mapping(target) for target in plan.targets]}
     rest = _mapping(plan)
     del rest["targets"]
     return yaml.safe_dump({**lead, **rest}, sort_keys=False, allow_unicode=True, width=120)

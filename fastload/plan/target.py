@@ -10,12 +10,24 @@ import re
 from typing import Final, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from fastload.plan.fields import Frozen, PositiveFloat, PositiveInt
+from fastload.plan.prompts_section import Prompts
 
 _DEFAULT_PORTS: Final[dict[str, int]] = {"http": 80, "https": 443}
 _NAMED: Final = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)=(?P<rest>.+)", re.DOTALL)
 _WEIGHTED: Final = re.compile(r"(?P<url>.+)@(?P<weight>\d+(?:\.\d+)?)", re.DOTALL)
 DEFAULT_NAME: Final = "default"
+_RESERVED_HEADERS: Final[dict[str, str]] = {
+    "content-length": "fastload computes it from the body",
+    "transfer-encoding": "fastload always sends a Content-Length",
+    "accept-encoding": "a compressed stream cannot be stamped token by token",
+    "expect": "fastload sends the body at once",
+    "upgrade": "fastload speaks HTTP/1.1",
+}
+_TOKEN_CHARS: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+"""RFC 9110, section 5.6.2: the characters of a field name."""
 
 
 def _split(url: str) -> SplitResult:
@@ -64,14 +76,62 @@ def _ascii_host(host: str) -> str:
         raise ValueError(f"the host name {host!r} is not a valid domain name") from None
 
 
-class Target(BaseModel):
-    """A server: where requests go, under which name it is reported, and its share of a mix."""
+def clean_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Return the headers; ValueError when one cannot be sent or is fastload's own to set."""
+    for name, value in headers.items():
+        if not name or not _TOKEN_CHARS.issuperset(name):
+            raise ValueError(f"{name!r} is not a header name")
+        if any((ord(char) < 0x20 and char != "\t") or ord(char) == 0x7F for char in value):
+            raise ValueError(f"the value of header {name} holds a line break or another control character")
+        if any(ord(char) > 0xFF for char in value):
+            raise ValueError(f"the value of header {name} holds a character outside Latin-1")
+        if name.lower() in _RESERVED_HEADERS:
+            raise ValueError(f"header {name} cannot be set: {_RESERVED_HEADERS[name.lower()]}")
+    lowered = [name.lower() for name in headers]
+    if len(set(lowered)) != len(lowered):
+        raise ValueError("a header is given twice in different spelling")
+    return headers
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+def clean_path(path: str | None) -> str | None:
+    """Return the path of a request line; ValueError when it cannot stand in one."""
+    if path is None:
+        return None
+    if not path.startswith("/"):
+        raise ValueError(f"the path {path!r} does not start with /")
+    if not path.isascii() or not path.isprintable() or " " in path or "#" in path:
+        raise ValueError(f"the path {path!r} holds a space, a # or a character that must be %-encoded")
+    return path
+
+
+class Target(Frozen):
+    """A server: where requests go, under which name it is reported, and its share of a mix."""
 
     name: str = Field(default=DEFAULT_NAME, min_length=1)
     url: str
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Share of a mix's requests, relative to the other targets'."""
+    users: PositiveInt | None = None
+    """Users of its own: a fixed pool instead of a share."""
+    rate: PositiveFloat | None = None
+    """Arrivals per second of its own."""
+    model: str | None = None
+    api: str | None = None
+    path: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    api_key_env: str | None = None
+    prompts: Prompts | None = None
+    """These six take the place of the plan's for this target; None = the plan's (of headers both, these winning)."""
+
+    @field_validator("path", mode="after")
+    @classmethod
+    def _clean_path(cls, path: str | None) -> str | None:
+        return clean_path(path)
+
+    @field_validator("headers", mode="after")
+    @classmethod
+    def _clean_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        return clean_headers(headers)
 
     @field_validator("url", mode="after")
     @classmethod

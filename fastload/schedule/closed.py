@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fastload.plan.model import Load
+from fastload.plan.load_section import Load
 
 _NS_PER_S: Final = 1_000_000_000
 DEFAULT_SPAWN_RATE: Final = 2000

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastload.plan.model import Load, Plan
+from fastload.plan.load_section import Load
+from fastload.plan.model import Plan
 from fastload.plan.target import Target
 from fastload.samples.layout import (
     HISTOGRAM_BUCKETS,

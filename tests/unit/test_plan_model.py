@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fastload.plan.model import Load, Machine, Plan, Prompts, Tls
+from fastload.plan.load_section import Load
+from fastload.plan.model import Machine, Plan, Tls
+from fastload.plan.prompts_section import Prompts
 from fastload.plan.target import Target
 
 URL = "http://127.0.0.1:8000"
@@ -138,7 +140,6 @@ def test_refused_section(model: type[Load], data: dict[str, Any]) -> None:
     "fields",
     [
         {"targets": []},
-        {"targets": [{"url": URL}, {"url": URL, "name": "b"}]},
         {"path": "v1/x"},
         {"path": "/a b"},
         {"path": "/a\r\nX: y"},
@@ -162,10 +163,16 @@ def test_refused_plan(fields: dict[str, Any]) -> None:
         plan(**fields)
 
 
-def test_a_mix_is_refused_in_one_clear_line() -> None:
-    """More than one host is parsed, then refused as not supported yet."""
-    with pytest.raises(ValidationError, match="a mix of servers is not supported yet"):
-        plan(targets=[{"url": URL}, {"url": URL, "name": "b"}])
+def test_two_targets_of_one_name_are_refused() -> None:
+    """Results are told apart by the target's name."""
+    with pytest.raises(ValidationError, match="2 targets are called 'default'"):
+        plan(targets=[{"url": URL}, {"url": URL}])
+
+
+def test_pools_are_for_all_targets_or_none() -> None:
+    """One target with users of its own beside one without has no meaning."""
+    with pytest.raises(ValidationError, match="target a has its own users and target b none"):
+        plan(targets=[{"url": URL, "name": "a", "users": 3}, {"url": URL, "name": "b"}])
 
 
 def test_defaults() -> None:

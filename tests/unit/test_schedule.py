@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastload.plan.model import Load
+from fastload.plan.load_section import Load
 from fastload.schedule.closed import ClosedLoop
 from fastload.schedule.partition import striped, useful_workers
 
