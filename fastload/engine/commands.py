@@ -1,7 +1,7 @@
 """What can be asked of a run while it goes on, and where such requests come from.
 
-The supervisor takes commands from any number of sources (keys of the live view, the control API) and carries them out. Knows nothing
-of how a source gets them. Invariant: a source never blocks the supervisor.
+The supervisor takes commands from any number of sources (keys of the live view, the control API) and carries them out. Knows
+nothing of how a source gets them. Invariant: a source never blocks the supervisor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Command:
     """One wish."""
 
     kind: Literal["users", "rate", "pause", "resume", "stop", "abort"]
-    """`users`, `rate`: the new level. `pause`: send nothing more until `resume`. `stop`: end the load and drain. `abort`: end at once."""
+    """`users`, `rate`: the new level. `pause`: send nothing more until `resume`. `stop`: end the load and drain. `abort`: end now."""
     value: float | None = None
     """The level of `users` and `rate`."""
     relative: bool = False
@@ -39,4 +39,4 @@ class CommandSource(Protocol):
         """Take the newest state of the run, about four times a second; never waits."""
 
     def close(self) -> None:
-        """The run is over: give back everything, remove every file."""
+        """Give back everything and remove every file: the run is over."""
