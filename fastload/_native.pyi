@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias, TypedDict, final, type_check_only
 
+from typing_extensions import Buffer
+
 _Paths: TypeAlias = Sequence[tuple[int, tuple[bytes | None, ...]]]
+_Dialect: TypeAlias = tuple[_Paths, bytes, bool]
+"""(paths, end marker, whether a stream without end marker and finish reason is truncated)."""
+_Options: TypeAlias = tuple[int, bool, int, int]
+"""(text_limit, want_first, cancel_after_events, asked_tokens): keep so many bytes of generated text, 0 = none; give N_FIRST; end as
+cancelled at this content event, 0 = never; asked_tokens of the record."""
 _LinearHistogram: TypeAlias = tuple[int, int, int, bytes]
 """(count, sum_ns, max_ns, occupied bins as native 64-bit (bin, count) pairs)."""
 
@@ -25,11 +32,13 @@ HAS_USAGE: Final[int]
 HAS_ERROR: Final[int]
 HAS_FINISH: Final[int]
 HAS_PROBE: Final[int]
+HAS_ASIDE: Final[int]
 N_HEAD: Final[int]
 N_FINISHED: Final[int]
 N_CLOSED: Final[int]
 N_CIPHER: Final[int]
 N_CIPHER_EOF: Final[int]
+N_FIRST: Final[int]
 STALE: Final[int]
 
 def shared_layout(token_capacity: int, record_capacity: int, /) -> dict[str, Any]: ...
@@ -46,20 +55,25 @@ class Reactor:
         record_capacity: int,
         epoch_ns: int,
         worker: int,
-        paths: _Paths,
-        done: bytes,
-        needs_end: bool,
+        paths: _Paths = ...,
+        done: bytes = ...,
+        needs_end: bool = ...,
+        *,
+        dialects: Sequence[_Dialect] = ...,
     ) -> None: ...
     def fileno(self) -> int: ...
     def timer_fileno(self) -> int: ...
     def set_interval(self, interval_ns: int, /) -> None: ...
     def set_linger(self, linger_ns: int, /) -> None: ...
+    def due_fileno(self) -> int: ...
+    def set_due(self, due_ns: int, /) -> None: ...
+    def take_due(self) -> int: ...
     def open(self, fd: int, tls: bool, /) -> int: ...
     def close(self, slot: int, /) -> None: ...
     def send(
         self,
         slot: int,
-        data: bytes,
+        data: bytes | tuple[Buffer, ...],
         scheduled_ns: int,
         connect_ns: int,
         request_id: int,
@@ -67,6 +81,7 @@ class Reactor:
         user: int,
         endpoint: int,
         attempts: int,
+        options: _Options | None = None,
         /,
     ) -> int: ...
     def drain(self, budget_ns: int, /) -> list[Notice] | None: ...
@@ -77,7 +92,11 @@ class Reactor:
     def feed_eof(self, slot: int, /) -> list[Notice] | None: ...
     def abort(self, slot: int, outcome: int, /) -> list[Notice] | None: ...
     def expire(self) -> list[Notice] | None: ...
-    def commit(self, slot: int, outcome: int, output_tokens: int, input_tokens: int, keep_alive: bool, /) -> int: ...
+    def commit(
+        self, slot: int, outcome: int, output_tokens: int, input_tokens: int, keep_alive: bool, flags: int = 0, held_ns: int = 0, /
+    ) -> int: ...
+    def text(self, slot: int, /) -> bytes: ...
+    def text_truncated(self, slot: int, /) -> bool: ...
     def record(
         self,
         scheduled_ns: int,
@@ -88,6 +107,9 @@ class Reactor:
         endpoint: int,
         attempts: int,
         outcome: int,
+        flags: int = 0,
+        asked_tokens: int = 0,
+        held_ns: int = 0,
     ) -> None: ...
     def note_stall(self, stall_ns: int, /) -> None: ...
 
@@ -99,7 +121,7 @@ class RingReader:
 
 @final
 class Decoder:
-    def __init__(self, paths: _Paths, done: bytes, needs_end: bool) -> None: ...
+    def __init__(self, paths: _Paths, done: bytes, needs_end: bool, text_limit: int = 0, stop_after: int = 0) -> None: ...
     def start(self, framing: int, length: int, format: int, /) -> None: ...
     def feed(self, data: bytes, stamp_ns: int, /) -> tuple[int, int]: ...
     def eof(self) -> None: ...

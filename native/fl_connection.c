@@ -76,22 +76,37 @@ void fl_reactor_close(fl_reactor *r, uint32_t slot) {
     r->free_slots[r->free_used++] = slot;
 }
 
+/* The kernel took n bytes more. */
+static void fl_advance(fl_conn *c, size_t n) {
+    assert(n <= c->out_bytes);
+    c->out_bytes -= n;
+    while (c->out_blocks && n >= c->out->iov_len) { /* empty blocks too */
+        n -= c->out->iov_len;
+        c->out++;
+        c->out_blocks--;
+    }
+    if (n == 0) return;
+    c->out->iov_base = (uint8_t *)c->out->iov_base + n;
+    c->out->iov_len -= n;
+}
+
 void fl_flush(fl_conn *c) {
     while (c->out_bytes && !c->eof) {
-        ssize_t n = send(c->fd, c->out, c->out_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct msghdr message = {.msg_iov = c->out, .msg_iovlen = c->out_blocks};
+        ssize_t n = sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return; /* EPOLLOUT continues */
         if (n < 0) { /* the read side will meet the error, or the answer that explains it */
             c->out_bytes = 0;
             return;
         }
-        c->out += n;
-        c->out_bytes -= (size_t)n;
+        fl_advance(c, (size_t)n);
     }
 }
 
-uint64_t fl_reactor_send(fl_reactor *r, fl_conn *c, const fl_request *request, const uint8_t *bytes, size_t n) {
-    assert(c->state == FL_CONN_IDLE);
+uint64_t fl_reactor_send(fl_reactor *r, fl_conn *c, const fl_request *request, struct iovec *blocks, size_t count) {
+    assert(c->state == FL_CONN_IDLE && count > 0 && count <= FL_MAX_BLOCKS);
+    assert(r->dialects_used == 1 || request->endpoint < r->dialects_used);
     if (c->eof || c->spoiled) return 0;
     c->record = (fl_record){
         .scheduled_ns = request->scheduled_ns,
@@ -103,15 +118,23 @@ uint64_t fl_reactor_send(fl_reactor *r, fl_conn *c, const fl_request *request, c
         .worker = r->worker,
         .output_tokens = -1,
         .input_tokens = -1,
+        .asked_tokens = request->asked_tokens,
         .flags = c->reused ? FL_RECORD_REUSED : 0,
     };
     fl_buffer_clear(&c->head);
     fl_buffer_clear(&c->decoder.kept);
     c->decoder.dialect = NULL; /* no facts of the response before this one */
+    c->decoder.stop_after = request->cancel_after_events;
+    c->decoder.text.limit = request->text_limit;
+    fl_decoder_drop_text(&c->decoder);
+    c->want_first = request->want_first;
     c->deadline_ns = request->deadline_ns;
     c->state = FL_CONN_HEAD;
-    c->out = bytes;
-    c->out_bytes = n;
+    c->out_one = blocks[0];
+    c->out = count == 1 ? &c->out_one : blocks;
+    c->out_blocks = count;
+    c->out_bytes = 0;
+    for (size_t i = 0; i < count; i++) c->out_bytes += blocks[i].iov_len;
     c->record.sent_ns = fl_mono_ns();
     if (request->attempts <= 1) fl_count(&r->shared, FL_C_STARTED, 1);
     fl_flush(c);
@@ -123,7 +146,8 @@ void fl_reactor_record(fl_reactor *r, const fl_record *record) {
     (void)fl_ring_write(&r->shared.records, record, sizeof *record);
 }
 
-bool fl_reactor_commit(fl_reactor *r, fl_conn *c, fl_outcome outcome, int32_t output_tokens, int32_t input_tokens, bool keep_alive) {
+bool fl_reactor_commit(fl_reactor *r, fl_conn *c, fl_outcome outcome, int32_t output_tokens, int32_t input_tokens, bool keep_alive,
+                       uint8_t flags) {
     const fl_decoder *d = &c->decoder;
     assert(c->state == FL_CONN_DONE);
     if (d->dialect != NULL) {
@@ -138,8 +162,10 @@ bool fl_reactor_commit(fl_reactor *r, fl_conn *c, fl_outcome outcome, int32_t ou
     c->record.outcome = (uint8_t)outcome;
     c->record.output_tokens = output_tokens;
     c->record.input_tokens = input_tokens;
+    c->record.flags |= flags;
     fl_reactor_record(r, &c->record);
     fl_release_head(r, c);
+    fl_decoder_drop_text(&c->decoder);
     c->reused = true;
     c->state = FL_CONN_IDLE;
     bool unsent = c->out_bytes != 0; /* answered before it had read the whole request */

@@ -5,8 +5,9 @@
 #include "fl_reactor.h"
 
 fl_notice *fl_notice_add(fl_reactor *r, const fl_conn *c, fl_notice_kind kind);
-/* Read a connection until its socket is empty. `closing`: epoll saw the peer's end, so read on to meet it. */
-void fl_readable(fl_reactor *r, fl_conn *c, bool closing);
+/* Read a connection until its socket is empty; false when it gave way to what is due before. `closing`: epoll saw the peer's end, so
+ * read on to meet it, whatever is due. */
+bool fl_readable(fl_reactor *r, fl_conn *c, bool closing);
 /* The connection is done with the known head it has at hand, if it has one. */
 void fl_release_head(fl_reactor *r, fl_conn *c);
 /* Plain bytes of one read arrived. */

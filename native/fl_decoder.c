@@ -10,6 +10,7 @@ void fl_decoder_start(fl_decoder *d, const fl_dialect *dialect, fl_framing frami
     fl_lines_reset(&d->lines, format == FL_FORMAT_NDJSON);
     fl_buffer_trim(&d->kept, FL_KEEP_BYTES);
     fl_body_start(&d->body, framing, length);
+    fl_decoder_drop_text(d);
     d->dialect = dialect;
     d->format = (uint8_t)format;
     d->outcome = FL_COMPLETED;
@@ -19,7 +20,13 @@ void fl_decoder_start(fl_decoder *d, const fl_dialect *dialect, fl_framing frami
     d->events = d->coalesced = 0;
 }
 
+void fl_decoder_drop_text(fl_decoder *d) {
+    fl_buffer_trim(&d->text.bytes, d->text.limit ? FL_KEEP_TEXT_BYTES : 0);
+    d->text.truncated = false;
+}
+
 void fl_decoder_free(fl_decoder *d) {
+    fl_buffer_free(&d->text.bytes);
     fl_lines_free(&d->lines);
     fl_buffer_free(&d->kept);
     fl_buffer_free(&d->template.bytes);
@@ -63,6 +70,20 @@ static bool fl_fault(fl_decoder *d, fl_outcome outcome, const uint8_t *bytes, si
     return false;
 }
 
+/* Keep the first and the last event with usage: some APIs tell the prompt's tokens at the start and the answer's at the end. */
+static void fl_keep_usage(fl_decoder *d, const uint8_t *bytes, size_t n) {
+    static const uint8_t separator = FL_USAGE_SEPARATOR;
+    if (!d->has_usage) {
+        fl_buffer_clear(&d->kept);
+        d->has_usage = fl_buffer_append(&d->kept, bytes, n, FL_EVENT_LIMIT);
+        d->first_usage_bytes = d->kept.used;
+        return;
+    }
+    d->kept.used = d->first_usage_bytes;
+    if (!fl_buffer_append(&d->kept, &separator, 1, 2 * FL_EVENT_LIMIT)) return;
+    if (!fl_buffer_append(&d->kept, bytes, n, 2 * FL_EVENT_LIMIT)) d->kept.used = d->first_usage_bytes;
+}
+
 static bool fl_on_event(void *context, const uint8_t *bytes, size_t n) {
     const fl_feed *feed = context;
     fl_decoder *d = feed->d;
@@ -72,16 +93,23 @@ static bool fl_on_event(void *context, const uint8_t *bytes, size_t n) {
         d->ended = true;
         return true;
     }
-    if (!fl_template_scan(&d->template, &d->dialect->matcher, bytes, n, &hits)) return fl_fault(d, FL_MALFORMED, bytes, n);
-    if (hits.classes & FL_HAS_ERROR) return fl_fault(d, FL_STREAM_ERROR, bytes, n);
+    fl_capture *capture = d->text.limit ? &d->text : NULL;
+    size_t text_bytes = d->text.bytes.used;
+    bool truncated = d->text.truncated;
+    bool valid = fl_template_scan(&d->template, &d->dialect->matcher, bytes, n, &hits, capture);
+    if (!valid || (hits.classes & FL_HAS_ERROR)) {
+        d->text.bytes.used = text_bytes; /* a faulty event has no text */
+        d->text.truncated = truncated;
+        return fl_fault(d, valid ? FL_STREAM_ERROR : FL_MALFORMED, bytes, n);
+    }
     if (hits.classes & FL_HAS_FINISH) d->ended = true;
     if (hits.classes & FL_HAS_CONTENT) {
         fl_on_content(d, hits.classes, feed->sink);
         if ((hits.classes & FL_HAS_PROBE) && feed->sink->probe) feed->sink->probe(feed->sink->context, hits.probe);
+        if (d->events == d->stop_after) return fl_fault(d, FL_CANCELLED, bytes, 0);
     }
     if (hits.classes & FL_HAS_USAGE) {
-        fl_buffer_clear(&d->kept);
-        d->has_usage = fl_buffer_append(&d->kept, bytes, n, FL_EVENT_LIMIT);
+        fl_keep_usage(d, bytes, n);
     }
     return true;
 }

@@ -18,10 +18,15 @@ typedef enum fl_format {
     FL_FORMAT_WHOLE, /* keep the body whole for Python: non-streamed replies and HTTP errors */
 } fl_format;
 
+/* Stands between two kept events; no JSON text holds this byte unescaped. */
+#define FL_USAGE_SEPARATOR 0x1e
+
 typedef enum fl_progress { FL_MORE, FL_DONE } fl_progress;
 
 /* Bodies kept whole are cut here; what is past it is counted and dropped. */
 #define FL_WHOLE_LIMIT (16u << 20)
+/* What a connection may hold on to for the text of its next response. */
+#define FL_KEEP_TEXT_BYTES (16u << 10)
 /* How much of a faulty event is kept as the example for the report. */
 #define FL_EXAMPLE_BYTES 512u
 
@@ -45,11 +50,14 @@ typedef struct fl_decoder {
     fl_body body;
     fl_lines lines;
     fl_template template;
-    fl_buffer kept;  /* WHOLE: the body. Streams: the last event with usage, or the faulty event */
+    fl_capture text; /* of streams, where its limit asks for it; the limit is kept from response to response */
+    fl_buffer kept;  /* WHOLE: the body. Streams: the first and the last event with usage, or the faulty event */
+    size_t first_usage_bytes; /* length of the first event with usage */
     uint8_t format;
     uint8_t outcome; /* FL_COMPLETED unless the content itself says otherwise */
     bool ended;      /* end marker or finish reason seen */
     bool has_usage;
+    uint32_t stop_after; /* end as cancelled at this content event; 0 = never. Kept from response to response */
     /* the read at hand */
     uint64_t stamp_ns, read_id, last_event_read;
     /* facts of the response */
@@ -59,6 +67,8 @@ typedef struct fl_decoder {
 
 void fl_decoder_start(fl_decoder *d, const fl_dialect *dialect, fl_framing framing, uint64_t length, fl_format format);
 void fl_decoder_free(fl_decoder *d);
+/* Forget the text kept of a response. */
+void fl_decoder_drop_text(fl_decoder *d);
 
 /* Feed bytes of one read. Returns FL_DONE when the response is over, well (outcome FL_COMPLETED) or not; *used then tells how many
  * bytes belonged to it. `read_id` differs between reads and is never 0. */

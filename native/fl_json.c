@@ -129,8 +129,9 @@ static const uint8_t *fl_space_end(const uint8_t *p, const uint8_t *end) {
     return p;
 }
 
-static void fl_hit_string(uint32_t classes, const uint8_t *event, const uint8_t *p, size_t n, fl_hits *hits) {
+static void fl_hit_string(uint32_t classes, const uint8_t *event, const uint8_t *p, size_t n, fl_hits *hits, fl_capture *capture) {
     if (n == 0) return;
+    if ((classes & FL_HAS_TEXT) && capture != NULL) fl_capture_add(capture, p, n);
     if (classes & FL_HAS_CONTENT) {
         hits->content_strings++;
         hits->content_class = classes & FL_HAS_CONTENT;
@@ -160,13 +161,19 @@ static const uint8_t *fl_scalar(const uint8_t *p, const uint8_t *end, uint32_t c
         return p + words[i].n;
     }
     p = fl_number_end(p, end);
-    if (p != NULL) hits->classes |= classes & (FL_HAS_ERROR | FL_HAS_FINISH);
+    if (p != NULL) hits->classes |= classes & (FL_HAS_USAGE | FL_HAS_ERROR | FL_HAS_FINISH);
     return p;
 }
 
 /* --- the walk ---------------------------------------------------------------------------------------------------------- */
 
-bool fl_json_scan(const fl_matcher *m, const uint8_t *bytes, size_t n, fl_hits *hits) {
+/* Whether the string [start, end) is a value that sets the event's text aside. */
+static bool fl_is_aside(const fl_matcher *m, int node, const uint8_t *start, const uint8_t *end, bool escaped) {
+    int value = escaped ? fl_find_escaped(m, node, start, end) : fl_find(m, node, start, (size_t)(end - start));
+    return value >= 0 && (m->nodes[value].classes & FL_HAS_ASIDE);
+}
+
+static bool fl_walk(const fl_matcher *m, const uint8_t *bytes, size_t n, fl_hits *hits, fl_capture *capture) {
     int16_t parent[FL_JSON_DEPTH]; /* matcher node of each open container; left uninitialised: only [0, depth) is read */
     uint8_t closer[FL_JSON_DEPTH];
     const uint8_t *p = bytes, *end = bytes + n;
@@ -182,7 +189,8 @@ value:
     if (*p == '"') {
         const uint8_t *start = ++p;
         if ((p = fl_string_end(p, end, &escaped)) == NULL) return false;
-        if (classes) fl_hit_string(classes, bytes, start, (size_t)(p - start), hits);
+        if (classes) fl_hit_string(classes, bytes, start, (size_t)(p - start), hits, capture);
+        if (node >= 0 && m->nodes[node].child >= 0 && fl_is_aside(m, node, start, p, escaped)) hits->classes |= FL_HAS_ASIDE;
         p++;
     } else if (*p == '{' || *p == '[') {
         if (depth == FL_JSON_DEPTH) return false;
@@ -228,4 +236,19 @@ close:
     p++;
     depth--;
     goto after;
+}
+
+bool fl_json_scan(const fl_matcher *m, const uint8_t *bytes, size_t n, fl_hits *hits, fl_capture *capture) {
+    size_t kept = capture != NULL ? capture->bytes.used : 0;
+    bool truncated = capture != NULL && capture->truncated;
+    bool valid = fl_walk(m, bytes, n, hits, capture);
+    if ((hits->classes & (FL_HAS_ASIDE | FL_HAS_TEXT)) == (FL_HAS_ASIDE | FL_HAS_TEXT)) {
+        hits->classes = (hits->classes & ~(uint32_t)FL_HAS_TEXT) | FL_HAS_REASONING;
+        if (hits->content_class & FL_HAS_TEXT) hits->content_class = (hits->content_class & ~(uint32_t)FL_HAS_TEXT) | FL_HAS_REASONING;
+        if (capture != NULL) { /* what was kept as text before the event said that it is none */
+            capture->bytes.used = kept;
+            capture->truncated = truncated;
+        }
+    }
+    return valid;
 }

@@ -2,12 +2,14 @@
  *
  * A matcher is a small tree of paths such as choices[*].delta.content, each with a class. A scan walks one JSON text once, checks
  * that it is valid (RFC 8259: grammar, escapes, UTF-8) and reports which classes occur with a value that counts. It knows nothing
- * of streams or time, allocates nothing and reads nothing outside [bytes, bytes + n).
+ * of streams or time, allocates nothing but what a capture grows by, and reads nothing outside [bytes, bytes + n).
  *
  * What counts, by class:   TEXT REASONING TOOL   a non-empty string
- *                          USAGE                 an object
+ *                          USAGE                 an object or a number
  *                          ERROR FINISH          anything but null, false and ""
  *                          PROBE                 a string of decimal digits; its value is reported (the server's send clock)
+ *                          ASIDE                 its path ends in a value, not a key: a string there that equals it. Then the event's
+ *                                                TEXT is REASONING (APIs that tell the two apart by a type field only)
  */
 #ifndef FL_JSON_H
 #define FL_JSON_H
@@ -15,6 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "fl_capture.h"
 
 typedef enum fl_class {
     FL_HAS_TEXT = 1u << 0,
@@ -24,6 +28,7 @@ typedef enum fl_class {
     FL_HAS_ERROR = 1u << 4,
     FL_HAS_FINISH = 1u << 5,
     FL_HAS_PROBE = 1u << 6,
+    FL_HAS_ASIDE = 1u << 7,
 } fl_class;
 #define FL_HAS_CONTENT ((uint32_t)(FL_HAS_TEXT | FL_HAS_REASONING | FL_HAS_TOOL))
 #define FL_HAS_STRINGS (FL_HAS_CONTENT | FL_HAS_ERROR | FL_HAS_FINISH | FL_HAS_PROBE)
@@ -60,8 +65,9 @@ void fl_matcher_init(fl_matcher *m);
 /* Step down from `node`: by key, or into array elements when key is NULL. Returns the node, or -1 when the matcher is full. */
 int fl_matcher_step(fl_matcher *m, int node, const uint8_t *key, size_t key_bytes);
 
-/* True when [bytes, bytes + n) is one valid JSON text; *hits is filled in either way. */
-bool fl_json_scan(const fl_matcher *m, const uint8_t *bytes, size_t n, fl_hits *hits);
+/* True when [bytes, bytes + n) is one valid JSON text; *hits is filled in either way. All strings that count as TEXT are added to
+ * `capture` in their order, unless that is NULL; where the text turns out invalid, those before the fault. */
+bool fl_json_scan(const fl_matcher *m, const uint8_t *bytes, size_t n, fl_hits *hits, fl_capture *capture);
 
 /* The closing quote of the string whose first byte is at `bytes`, or NULL when it has none before `end` or is malformed. */
 const uint8_t *fl_json_string_end(const uint8_t *bytes, const uint8_t *end);

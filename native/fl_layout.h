@@ -27,6 +27,8 @@ _Static_assert(sizeof(fl_token) == 16, "a token sample is 16 bytes");
 
 #define FL_RECORD_STREAMED 1u
 #define FL_RECORD_REUSED 2u
+#define FL_RECORD_SHORTENED 4u /* set by Python: it completed with fewer tokens than asked_tokens */
+#define FL_RECORD_RETRIED 8u   /* set by Python: another attempt of the same request followed */
 
 typedef struct fl_record {
     uint64_t scheduled_ns, sent_ns, first_byte_ns, first_token_ns, first_answer_ns, last_token_ns, end_ns, connect_ns;
@@ -38,10 +40,11 @@ typedef struct fl_record {
     uint8_t outcome, attempts;
     uint16_t worker;
     uint8_t endpoint, flags;
-    uint32_t reserved[3];
+    uint32_t asked_tokens; /* output tokens the server was told to give, no fewer; 0 = it was free to stop */
+    uint64_t held_ns;
 } fl_record;
 _Static_assert(sizeof(fl_record) == 128, "a request record is two cache lines");
-_Static_assert(offsetof(fl_record, reserved) == 116, "no hidden padding");
+_Static_assert(offsetof(fl_record, held_ns) == 120, "no hidden padding");
 
 typedef enum fl_outcome {
     FL_COMPLETED = 0,
@@ -90,8 +93,8 @@ typedef enum fl_counter {
     FL_C_BYTES,          /* bytes received */
     FL_C_USERS,          /* users alive; written by Python */
     FL_C_IN_FLIGHT,      /* requests in flight; written by Python */
-    FL_C_LOCAL_0,        /* free for the worker's own use */
-    FL_C_LOCAL_1,
+    FL_C_MISSED,         /* arrivals that found no place; written by Python */
+    FL_C_LOCAL_1,        /* free */
     FL_COUNTERS
 } fl_counter;
 

@@ -13,6 +13,7 @@
 static void fl_token_sample(void *context, uint64_t stamp_ns, uint64_t gap_ns, uint64_t flags) {
     fl_reactor *r = context;
     const fl_conn *c = r->current;
+    if ((flags & FL_TOKEN_FIRST) && c->want_first) (void)fl_notice_add(r, c, FL_N_FIRST);
     uint64_t relative = stamp_ns > r->epoch_ns ? stamp_ns - r->epoch_ns : 0;
     if (gap_ns > FL_TIME_MASK) gap_ns = FL_TIME_MASK;
     fl_token token = {{(relative & FL_TIME_MASK) | (uint64_t)(c->slot & 0xFFFFu) << FL_SLOT_LOW_SHIFT,
@@ -46,19 +47,23 @@ static void fl_finished(fl_reactor *r, fl_conn *c, uint8_t outcome, uint64_t end
     notice->n = c->decoder.dialect != NULL ? c->decoder.kept.used : 0;
 }
 
+static void fl_count_events(fl_reactor *r, const fl_conn *c, uint32_t events_before, uint32_t coalesced_before) {
+    uint32_t events = c->decoder.events - events_before, coalesced = c->decoder.coalesced - coalesced_before;
+    if (events) fl_count(&r->shared, FL_C_EVENTS, events);
+    if (coalesced == 0) return;
+    fl_count(&r->shared, FL_C_COALESCED, coalesced);
+    if (r->late) fl_count(&r->shared, FL_C_COALESCED_LATE, coalesced);
+}
+
 static void fl_body_arrived(fl_reactor *r, fl_conn *c, const uint8_t *bytes, size_t n, uint64_t stamp_ns, uint64_t read_id) {
     fl_sink sink = fl_reactor_sink(r);
     uint32_t events = c->decoder.events, coalesced = c->decoder.coalesced;
     size_t used = 0;
     r->current = c;
     fl_progress progress = fl_decoder_feed(&c->decoder, bytes, n, stamp_ns, read_id, &sink, &used);
-    if (c->decoder.events != events) fl_count(&r->shared, FL_C_EVENTS, c->decoder.events - events);
-    if (c->decoder.coalesced != coalesced) {
-        fl_count(&r->shared, FL_C_COALESCED, c->decoder.coalesced - coalesced);
-        if (r->late) fl_count(&r->shared, FL_C_COALESCED_LATE, c->decoder.coalesced - coalesced);
-    }
+    fl_count_events(r, c, events, coalesced);
     if (progress == FL_MORE) return;
-    if (used < n) c->spoiled = true;
+    if (used < n || c->decoder.outcome == FL_CANCELLED) c->spoiled = true; /* what comes now belongs to no response */
     fl_finished(r, c, c->decoder.outcome, stamp_ns);
 }
 
@@ -109,7 +114,7 @@ static void fl_start_body(fl_reactor *r, fl_conn *c, uint16_t status, fl_framing
     c->record.status = status;
     c->state = FL_CONN_BODY;
     if (format != FL_FORMAT_WHOLE) c->record.flags |= FL_RECORD_STREAMED;
-    fl_decoder_start(&c->decoder, &r->dialect, framing, length, format);
+    fl_decoder_start(&c->decoder, &r->dialects[r->dialects_used > 1 ? c->record.endpoint : 0], framing, length, format);
     fl_body_arrived(r, c, c->head.bytes + c->head_bytes, c->head.used - c->head_bytes, c->head_stamp_ns, c->head_read_id);
     fl_buffer_clear(&c->head);
 }
@@ -172,8 +177,10 @@ void fl_ended(fl_reactor *r, fl_conn *c, int error, uint64_t stamp_ns) {
         fl_finished(r, c, FL_RESET, stamp_ns);
     } else if (c->state == FL_CONN_BODY) {
         fl_sink sink = fl_reactor_sink(r);
+        uint32_t events = c->decoder.events, coalesced = c->decoder.coalesced;
         r->current = c;
-        fl_decoder_eof(&c->decoder, &sink);
+        fl_decoder_eof(&c->decoder, &sink); /* may complete a last event */
+        fl_count_events(r, c, events, coalesced);
         fl_finished(r, c, c->decoder.outcome, stamp_ns);
     }
 }
@@ -186,7 +193,7 @@ void fl_reactor_body(fl_reactor *r, fl_conn *c, uint16_t status, fl_framing fram
     fl_start_body(r, c, status, framing, length, format);
     if (c->missed) {
         c->missed = false;
-        fl_readable(r, c, true);
+        (void)fl_readable(r, c, true);
     }
 }
 
@@ -205,7 +212,7 @@ void fl_reactor_interim(fl_reactor *r, fl_conn *c) {
     free(copy);
     if (c->missed) {
         c->missed = false;
-        fl_readable(r, c, true);
+        (void)fl_readable(r, c, true);
     }
 }
 

@@ -12,14 +12,15 @@
 #define FL_TEMPLATE_BYTES 1024u
 
 typedef struct fl_template {
-    fl_buffer bytes;         /* prefix, then suffix */
-    size_t prefix_bytes;     /* up to and with the opening quote */
-    uint32_t around_classes; /* classes the event has without the string */
-    uint32_t string_classes; /* class of the string when it is not empty */
+    const fl_matcher *matcher; /* whose classes these are: it fits no event that is scanned with another */
+    fl_buffer bytes;           /* prefix, then suffix */
+    size_t prefix_bytes;       /* up to and with the opening quote */
+    uint32_t around_classes;   /* classes the event has without the string */
+    uint32_t string_classes;   /* class of the string when it is not empty */
     bool ready;
 } fl_template;
 
-/* Scan an event, by the template where it fits; learns from events that do not. Same result as fl_json_scan. */
-bool fl_template_scan(fl_template *t, const fl_matcher *m, const uint8_t *bytes, size_t n, fl_hits *hits);
+/* Scan an event, by the template where it fits; learns from events that do not. Same classes, probe and capture as fl_json_scan. */
+bool fl_template_scan(fl_template *t, const fl_matcher *m, const uint8_t *bytes, size_t n, fl_hits *hits, fl_capture *capture);
 
 #endif

@@ -11,10 +11,13 @@ typedef struct py_decoder {
 
 static int py_decoder_init(PyObject *o, PyObject *args, PyObject *kwargs) {
     py_decoder *self = (py_decoder *)o;
-    static char *names[] = {"paths", "done", "needs_end", NULL};
+    static char *names[] = {"paths", "done", "needs_end", "text_limit", "stop_after", NULL};
     PyObject *paths, *done;
+    unsigned int text_limit = 0, stop_after = 0;
     int needs_end;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOp", names, &paths, &done, &needs_end)) return -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOp|II", names, &paths, &done, &needs_end, &text_limit, &stop_after)) return -1;
+    self->decoder.text.limit = text_limit;
+    self->decoder.stop_after = stop_after;
     self->decoder.template.ready = false; /* it was learned with other paths */
     return py_dialect_fill(&self->dialect, paths, done, needs_end);
 }
@@ -83,12 +86,13 @@ static PyObject *py_facts(PyObject *o, PyObject *none) {
     const fl_decoder *d = &((py_decoder *)o)->decoder;
     (void)none;
     if (!py_usable((py_decoder *)o, 1)) return NULL;
-    return Py_BuildValue("{s:i,s:i,s:K,s:K,s:K,s:K,s:K,s:I,s:I,s:y#,s:O}", "outcome", (int)d->outcome, "ended", (int)d->ended,
+    return Py_BuildValue("{s:i,s:i,s:K,s:K,s:K,s:K,s:K,s:I,s:I,s:y#,s:y#,s:i,s:O}", "outcome", (int)d->outcome, "ended", (int)d->ended,
                          "first_token_ns", (unsigned long long)d->first_token_ns, "first_answer_ns", (unsigned long long)d->first_answer_ns,
                          "last_token_ns", (unsigned long long)d->last_token_ns, "max_gap_ns", (unsigned long long)d->max_gap_ns, "body_bytes",
                          (unsigned long long)d->body_bytes, "events", (unsigned int)d->events, "coalesced", (unsigned int)d->coalesced, "kept",
-                         (const char *)(d->kept.bytes ? d->kept.bytes : (const uint8_t *)""), (Py_ssize_t)d->kept.used, "tokens",
-                         ((py_decoder *)o)->tokens);
+                         (const char *)(d->kept.bytes ? d->kept.bytes : (const uint8_t *)""), (Py_ssize_t)d->kept.used, "text",
+                         (const char *)(d->text.bytes.bytes ? d->text.bytes.bytes : (const uint8_t *)""), (Py_ssize_t)d->text.bytes.used,
+                         "text_truncated", (int)d->text.truncated, "tokens", ((py_decoder *)o)->tokens);
 }
 
 static PyObject *py_scan(PyObject *o, PyObject *arg) {
@@ -96,7 +100,7 @@ static PyObject *py_scan(PyObject *o, PyObject *arg) {
     Py_ssize_t size;
     fl_hits hits;
     if (!py_usable((py_decoder *)o, 0) || PyBytes_AsStringAndSize(arg, &bytes, &size) < 0) return NULL;
-    if (!fl_json_scan(&((py_decoder *)o)->dialect.matcher, (const uint8_t *)bytes, (size_t)size, &hits)) Py_RETURN_NONE;
+    if (!fl_json_scan(&((py_decoder *)o)->dialect.matcher, (const uint8_t *)bytes, (size_t)size, &hits, NULL)) Py_RETURN_NONE;
     return PyLong_FromUnsignedLong(hits.classes);
 }
 

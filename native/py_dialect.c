@@ -3,6 +3,13 @@
 
 #include <string.h>
 
+/* PyArg_ParseTuple takes anything but a tuple for a mistake of ours. */
+static int py_is_tuple(PyObject *o) {
+    if (PyTuple_Check(o)) return 1;
+    PyErr_SetString(PyExc_TypeError, "a dialect is a tuple, and so is each of its paths");
+    return 0;
+}
+
 static int py_add_path(fl_matcher *m, uint64_t classes, PyObject *steps) {
     int node = 0;
     Py_ssize_t n = PyTuple_Size(steps);
@@ -41,8 +48,22 @@ int py_dialect_fill(fl_dialect *dialect, PyObject *paths, PyObject *done, int ne
         PyObject *pair = PySequence_GetItem(paths, i), *steps;
         unsigned int classes;
         if (pair == NULL) return -1;
-        int bad = !PyArg_ParseTuple(pair, "IO!", &classes, &PyTuple_Type, &steps) || py_add_path(&dialect->matcher, classes, steps) < 0;
+        int bad = !py_is_tuple(pair) || !PyArg_ParseTuple(pair, "IO!", &classes, &PyTuple_Type, &steps) ||
+                  py_add_path(&dialect->matcher, classes, steps) < 0;
         Py_DECREF(pair);
+        if (bad) return -1;
+    }
+    return 0;
+}
+
+int py_dialects_fill(fl_dialect *dialects, PyObject *sequence, Py_ssize_t n) {
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *three = PySequence_GetItem(sequence, i), *paths, *done;
+        int needs_end;
+        if (three == NULL) return -1;
+        int bad = !py_is_tuple(three) || !PyArg_ParseTuple(three, "OOp", &paths, &done, &needs_end) ||
+                  py_dialect_fill(&dialects[i], paths, done, needs_end) < 0;
+        Py_DECREF(three);
         if (bad) return -1;
     }
     return 0;

@@ -30,12 +30,12 @@ static PyObject *py_die_with_parent(PyObject *module, PyObject *arg) {
 static PyObject *py_layout_facts(PyObject *module, PyObject *none) {
     (void)module, (void)none;
 #define AT(field) #field, (int)offsetof(fl_record, field)
-    return Py_BuildValue("{s:i,s:i,s:i,s:i,s:i,s:{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}}",
+    return Py_BuildValue("{s:i,s:i,s:i,s:i,s:i,s:{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}}",
                          "token_bytes", (int)sizeof(fl_token), "record_bytes", (int)sizeof(fl_record), "counters", (int)FL_COUNTERS, "sub_bits",
                          FL_HISTOGRAM_SUB_BITS, "buckets", FL_HISTOGRAM_BUCKETS, "record", AT(scheduled_ns), AT(sent_ns), AT(first_byte_ns),
                          AT(first_token_ns), AT(first_answer_ns), AT(last_token_ns), AT(end_ns), AT(connect_ns), AT(max_gap_ns), AT(body_bytes),
                          AT(request_id), AT(events), AT(coalesced), AT(output_tokens), AT(input_tokens), AT(user), AT(status), AT(outcome),
-                         AT(attempts), AT(worker), AT(endpoint), AT(flags));
+                         AT(attempts), AT(worker), AT(endpoint), AT(flags), AT(asked_tokens), AT(held_ns));
 #undef AT
 }
 
@@ -66,8 +66,8 @@ static int py_exec(PyObject *module) {
         {"FRAME_NONE", FL_FRAME_NONE}, {"FRAME_LENGTH", FL_FRAME_LENGTH}, {"FRAME_CHUNKED", FL_FRAME_CHUNKED}, {"FRAME_CLOSE", FL_FRAME_CLOSE},
         {"FORMAT_SSE", FL_FORMAT_SSE}, {"FORMAT_NDJSON", FL_FORMAT_NDJSON}, {"FORMAT_WHOLE", FL_FORMAT_WHOLE},
         {"HAS_TEXT", FL_HAS_TEXT}, {"HAS_REASONING", FL_HAS_REASONING}, {"HAS_TOOL", FL_HAS_TOOL}, {"HAS_USAGE", FL_HAS_USAGE},
-        {"HAS_ERROR", FL_HAS_ERROR}, {"HAS_FINISH", FL_HAS_FINISH}, {"HAS_PROBE", FL_HAS_PROBE},
-        {"N_HEAD", 1}, {"N_FINISHED", 2}, {"N_CLOSED", 3}, {"N_CIPHER", 4}, {"N_CIPHER_EOF", 5}, {"STALE", 255}};
+        {"HAS_ERROR", FL_HAS_ERROR}, {"HAS_FINISH", FL_HAS_FINISH}, {"HAS_PROBE", FL_HAS_PROBE}, {"HAS_ASIDE", FL_HAS_ASIDE},
+        {"N_HEAD", 1}, {"N_FINISHED", 2}, {"N_CLOSED", 3}, {"N_CIPHER", 4}, {"N_CIPHER_EOF", 5}, {"N_FIRST", 6}, {"STALE", 255}};
     for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
         if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0) return -1;
     return py_add_type(module, &py_reactor_spec, "Reactor") < 0 || py_add_type(module, &py_ring_reader_spec, "RingReader") < 0 ||

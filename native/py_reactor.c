@@ -1,30 +1,25 @@
 /* Python's hold on the reactor: argument checking, notices as tuples, references to requests being sent. */
-#include "py_binding.h"
+#include "py_reactor.h"
 
 #include <errno.h>
 #include <sys/timerfd.h>
 
-#include "fl_reactor.h"
-
-typedef struct py_reactor {
-    PyObject_HEAD
-    fl_reactor reactor;
-    Py_buffer shared;   /* keeps the mapping alive */
-    PyObject **sending; /* by slot: the request bytes the reactor may still read */
-    uint32_t sending_room;
-    int ready; /* 1: the shared block is held; 2: usable */
-} py_reactor;
-
 static int py_reactor_init(PyObject *o, PyObject *args, PyObject *kwargs) {
     py_reactor *self = (py_reactor *)o;
-    static char *names[] = {"shared", "token_capacity", "record_capacity", "epoch_ns", "worker", "paths", "done", "needs_end", NULL};
-    PyObject *shared, *paths, *done;
+    static char *names[] = {"shared", "token_capacity", "record_capacity", "epoch_ns", "worker", "paths", "done", "needs_end", "dialects", NULL};
+    PyObject *shared, *paths = NULL, *done = NULL, *dialects = NULL;
     unsigned long long tokens, records, epoch;
     unsigned short worker;
-    int needs_end;
+    int needs_end = 0;
     if (self->ready) return PyErr_SetString(PyExc_RuntimeError, "already initialised"), -1;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OKKKHOOp", names, &shared, &tokens, &records, &epoch, &worker, &paths, &done, &needs_end))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OKKKH|OOp$O", names, &shared, &tokens, &records, &epoch, &worker, &paths, &done, &needs_end,
+                                     &dialects))
         return -1;
+    Py_ssize_t count = dialects != NULL ? PySequence_Size(dialects) : 1;
+    if (count < 0) return -1;
+    if (dialects == NULL && done == NULL) return PyErr_SetString(PyExc_TypeError, "give dialects, or paths, done and needs_end"), -1;
+    if (count == 0 || count > FL_MAX_DIALECTS)
+        return PyErr_Format(PyExc_ValueError, "%zd dialects: 1 to %d are possible", count, (int)FL_MAX_DIALECTS), -1;
     if (tokens == 0 || (tokens & (tokens - 1)) || records == 0 || (records & (records - 1)))
         return PyErr_SetString(PyExc_ValueError, "ring capacities must be powers of two"), -1;
     if (PyObject_GetBuffer(shared, &self->shared, PyBUF_WRITABLE) < 0) return -1;
@@ -33,7 +28,9 @@ static int py_reactor_init(PyObject *o, PyObject *args, PyObject *kwargs) {
     self->ready = 1;
     if (fl_reactor_init(&self->reactor, self->shared.buf, tokens, records, epoch, worker) < 0)
         return PyErr_SetFromErrno(PyExc_OSError), -1;
-    if (py_dialect_fill(&self->reactor.dialect, paths, done, needs_end) < 0) return -1;
+    fl_dialect *filled = fl_reactor_dialects(&self->reactor, (uint32_t)count);
+    if (filled == NULL) return PyErr_NoMemory(), -1;
+    if ((dialects != NULL ? py_dialects_fill(filled, dialects, count) : py_dialect_fill(filled, paths, done, needs_end)) < 0) return -1;
     self->ready = 2;
     return 0;
 }
@@ -45,14 +42,13 @@ static void py_reactor_dealloc(PyObject *o) {
         fl_reactor_free(&self->reactor);
         PyBuffer_Release(&self->shared);
     }
-    for (uint32_t i = 0; i < self->sending_room; i++) Py_XDECREF(self->sending[i]);
+    for (uint32_t i = 0; i < self->sending_room; i++) py_release(&self->sending[i]);
     PyMem_Free(self->sending);
     PyObject_Free(o);
     Py_DECREF(type);
 }
 
-/* The reactor of an object whose __init__ succeeded; otherwise NULL with an exception set. */
-static fl_reactor *py_usable(PyObject *o) {
+fl_reactor *py_usable(PyObject *o) {
     py_reactor *self = (py_reactor *)o;
     if (self->ready == 2) return &self->reactor;
     PyErr_SetString(PyExc_RuntimeError, "the reactor was not initialised");
@@ -98,7 +94,7 @@ static fl_conn *py_conn(py_reactor *self, PyObject *slot_arg) {
     return c;
 }
 
-static fl_conn *py_conn_in(py_reactor *self, PyObject *slot_arg, fl_conn_state state, const char *what) {
+fl_conn *py_conn_in(py_reactor *self, PyObject *slot_arg, fl_conn_state state, const char *what) {
     fl_conn *c = py_conn(self, slot_arg);
     if (c != NULL && c->state != state) {
         PyErr_Format(PyExc_RuntimeError, "slot %u: %s, but its state is %d", (unsigned)c->slot, what, (int)c->state);
@@ -143,6 +139,27 @@ static PyObject *py_set_linger(PyObject *o, PyObject *arg) {
     Py_RETURN_NONE;
 }
 
+static PyObject *py_due_fileno(PyObject *o, PyObject *none) {
+    fl_reactor *r = py_usable(o);
+    (void)none;
+    return r == NULL ? NULL : PyLong_FromLong(r->due_fd);
+}
+
+static PyObject *py_set_due(PyObject *o, PyObject *arg) {
+    int ok = 1;
+    fl_reactor *r = py_usable(o);
+    uint64_t ns = r == NULL ? 0 : py_u64(arg, &ok);
+    if (r == NULL || !ok) return NULL;
+    if (fl_reactor_set_due(r, ns) < 0) return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_take_due(PyObject *o, PyObject *none) {
+    fl_reactor *r = py_usable(o);
+    (void)none;
+    return r == NULL ? NULL : PyLong_FromUnsignedLongLong(fl_reactor_take_due(r));
+}
+
 static PyObject *py_open(PyObject *o, PyObject *const *args, Py_ssize_t n) {
     py_reactor *self = (py_reactor *)o;
     if (!py_arity(n, 2, "open")) return NULL;
@@ -154,9 +171,9 @@ static PyObject *py_open(PyObject *o, PyObject *const *args, Py_ssize_t n) {
     if (slot < 0) return PyErr_SetFromErrno(PyExc_OSError);
     if (slot >= (int64_t)self->sending_room) {
         uint32_t room = self->reactor.conns_room;
-        PyObject **grown = PyMem_Realloc(self->sending, room * sizeof *grown);
+        py_held *grown = PyMem_Realloc(self->sending, room * sizeof *grown);
         if (grown == NULL) return PyErr_NoMemory();
-        for (uint32_t i = self->sending_room; i < room; i++) grown[i] = NULL;
+        for (uint32_t i = self->sending_room; i < room; i++) grown[i] = (py_held){NULL, NULL};
         self->sending = grown;
         self->sending_room = room;
     }
@@ -169,31 +186,34 @@ static PyObject *py_close(PyObject *o, PyObject *slot) {
     if (c == NULL) return NULL;
     uint32_t at = c->slot;
     fl_reactor_close(&self->reactor, at);
-    Py_CLEAR(self->sending[at]);
+    py_release(&self->sending[at]);
     Py_RETURN_NONE;
 }
 
 static PyObject *py_send(PyObject *o, PyObject *const *args, Py_ssize_t n) {
     py_reactor *self = (py_reactor *)o;
-    if (!py_arity(n, 9, "send")) return NULL;
+    if (!py_arity_or_less(n, 10, "send")) return NULL;
     fl_conn *c = py_conn_in(self, args[0], FL_CONN_IDLE, "send needs an idle connection");
     if (c == NULL) return NULL;
-    char *bytes = NULL;
-    Py_ssize_t size = 0;
+    struct iovec one = {NULL, 0}, *vectors = &one;
     int ok = 1;
-    if (PyBytes_AsStringAndSize(args[1], &bytes, &size) < 0) return NULL;
+    uint64_t endpoint = py_u64(args[7], &ok);
     fl_request request = {.scheduled_ns = py_u64(args[2], &ok),
                           .connect_ns = py_u64(args[3], &ok),
                           .request_id = py_u64(args[4], &ok),
                           .deadline_ns = py_u64(args[5], &ok),
                           .user = (uint32_t)py_u64(args[6], &ok),
-                          .endpoint = (uint8_t)py_u64(args[7], &ok),
                           .attempts = (uint8_t)py_u64(args[8], &ok)};
-    if (!ok) return NULL;
-    Py_XDECREF(self->sending[c->slot]);
-    Py_INCREF(args[1]);
-    self->sending[c->slot] = args[1];
-    return PyLong_FromUnsignedLongLong(fl_reactor_send(&self->reactor, c, &request, (const uint8_t *)bytes, (size_t)size));
+    if (!ok || (n == 10 && py_request_options(&request, args[9]) < 0)) return NULL;
+    if (endpoint > FL_ENDPOINT_MASK || (self->reactor.dialects_used > 1 && endpoint >= self->reactor.dialects_used))
+        return PyErr_Format(PyExc_ValueError, "no endpoint %llu", (unsigned long long)endpoint);
+    request.endpoint = (uint8_t)endpoint;
+    py_held *held = &self->sending[c->slot];
+    int count = py_hold(held, args[1], &one, &vectors);
+    if (count < 0) return NULL;
+    uint64_t sent_ns = fl_reactor_send(&self->reactor, c, &request, vectors, (size_t)count);
+    if (sent_ns == 0 || c->out_bytes == 0) py_release(held); /* it left at once, as nearly every request does */
+    return PyLong_FromUnsignedLongLong(sent_ns);
 }
 
 /* --- receiving ----------------------------------------------------------------------------------------------------------- */
@@ -208,6 +228,7 @@ static PyObject *py_drain(PyObject *o, PyObject *arg) {
     more = fl_reactor_drain(&self->reactor, budget);
     Py_END_ALLOW_THREADS
     if (more < 0) return PyErr_SetFromErrno(PyExc_OSError);
+    for (uint32_t slot = self->reactor.sent; slot != FL_NO_SLOT; slot = self->reactor.conns[slot]->next_sent) py_release(&self->sending[slot]);
     return py_notices(&self->reactor);
 }
 
@@ -277,60 +298,19 @@ static PyObject *py_expire(PyObject *o, PyObject *none) {
     return py_notices(&((py_reactor *)o)->reactor);
 }
 
-/* --- records ------------------------------------------------------------------------------------------------------------- */
-
-static PyObject *py_commit(PyObject *o, PyObject *const *args, Py_ssize_t n) {
-    py_reactor *self = (py_reactor *)o;
-    int ok = 1;
-    if (!py_arity(n, 5, "commit")) return NULL;
-    fl_conn *c = py_conn_in(self, args[0], FL_CONN_DONE, "no response is finished");
-    if (c == NULL) return NULL;
-    uint64_t outcome = py_u64(args[1], &ok);
-    long output = PyLong_AsLong(args[2]), input = PyLong_AsLong(args[3]);
-    int keep_alive = PyObject_IsTrue(args[4]);
-    if (!ok || PyErr_Occurred()) return NULL;
-    long long end_ns = (long long)c->record.end_ns;
-    bool reusable = fl_reactor_commit(&self->reactor, c, (fl_outcome)outcome, (int32_t)output, (int32_t)input, keep_alive != 0);
-    Py_CLEAR(self->sending[c->slot]);
-    return PyLong_FromLongLong(reusable ? end_ns : -end_ns);
-}
-
-static PyObject *py_record(PyObject *o, PyObject *args, PyObject *kwargs) {
-    py_reactor *self = (py_reactor *)o;
-    static char *names[] = {"scheduled_ns", "end_ns", "connect_ns", "request_id", "user", "endpoint", "attempts", "outcome", NULL};
-    unsigned long long scheduled, end, connect, request_id;
-    unsigned int user;
-    unsigned char endpoint, attempts, outcome;
-    if (py_usable(o) == NULL) return NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KKKKIbbb", names, &scheduled, &end, &connect, &request_id, &user, &endpoint, &attempts, &outcome))
-        return NULL;
-    fl_record record = {.scheduled_ns = scheduled, .end_ns = end, .connect_ns = connect, .request_id = request_id, .user = user,
-                        .endpoint = endpoint, .attempts = attempts, .outcome = outcome, .worker = self->reactor.worker,
-                        .output_tokens = -1, .input_tokens = -1};
-    if (attempts <= 1) fl_count(&self->reactor.shared, FL_C_STARTED, 1);
-    fl_reactor_record(&self->reactor, &record);
-    Py_RETURN_NONE;
-}
-
-static PyObject *py_note_stall(PyObject *o, PyObject *arg) {
-    int ok = 1;
-    if (py_usable(o) == NULL) return NULL;
-    uint64_t ns = py_u64(arg, &ok);
-    if (!ok) return NULL;
-    fl_histogram_add(((py_reactor *)o)->reactor.shared.histograms[FL_H_LOOP_STALL], ns);
-    Py_RETURN_NONE;
-}
-
 #define FAST(name) ((PyCFunction)(void (*)(void))name)
 static PyMethodDef py_reactor_methods[] = {
     {"fileno", py_fileno, METH_NOARGS, "Return the epoll descriptor: readable when a socket is ready."},
     {"timer_fileno", py_timer_fileno, METH_NOARGS, "Return the timer descriptor of lazy draining."},
     {"set_interval", py_set_interval, METH_O, "Make the timer fire every so many nanoseconds; 0 stops it."},
     {"set_linger", py_set_linger, METH_O, "Let a drain wait so many nanoseconds for more while it has nothing to report."},
+    {"due_fileno", py_due_fileno, METH_NOARGS, "Return the descriptor that is readable once the due moment has come."},
+    {"set_due", py_set_due, METH_O, "Set the moment (monotonic ns, 0 = never) at which drains give way to Python."},
+    {"take_due", py_take_due, METH_NOARGS, "Return the due moment that has come, and forget it; 0 when none has."},
     {"open", FAST(py_open), METH_FASTCALL, "open(fd, tls): take over a connected non-blocking socket; return its slot."},
     {"close", py_close, METH_O, "Close the connection in a slot and its descriptor."},
     {"send", FAST(py_send), METH_FASTCALL,
-     "send(slot, data, scheduled_ns, connect_ns, request_id, deadline_ns, user, endpoint, attempts): start a request; "
+     "send(slot, data, scheduled_ns, connect_ns, request_id, deadline_ns, user, endpoint, attempts, options=None): start a request; "
      "return the moment of sending in ns, 0 when the connection was closed."},
     {"drain", py_drain, METH_O, "drain(budget_ns): read all that is ready; return notices or None."},
     {"body", FAST(py_body), METH_FASTCALL, "body(slot, status, framing, length, format): decode what follows the head."},
@@ -341,8 +321,10 @@ static PyMethodDef py_reactor_methods[] = {
     {"abort", FAST(py_abort), METH_FASTCALL, "abort(slot, outcome): end the request from this side."},
     {"expire", py_expire, METH_NOARGS, "Time out the requests whose deadline has passed."},
     {"commit", FAST(py_commit), METH_FASTCALL,
-     "commit(slot, outcome, output_tokens, input_tokens, keep_alive): write the record (-1 = not told); "
+     "commit(slot, outcome, output_tokens, input_tokens, keep_alive, flags=0): write the record (-1 = not told); "
      "return the end of the response in ns, negative when the connection cannot carry another request."},
+    {"text", py_text, METH_O, "Return the text kept of a finished streamed response: the inside of a JSON string, still escaped."},
+    {"text_truncated", py_text_truncated, METH_O, "Return whether that response had more text than was to be kept."},
     {"record", FAST(py_record), METH_VARARGS | METH_KEYWORDS, "Write the record of a request that never got a connection."},
     {"note_stall", py_note_stall, METH_O, "Add to the loop-stall histogram, in ns."},
     {NULL, NULL, 0, NULL}};

@@ -1,97 +1,184 @@
-"""The demo's last table: what fastload measured beside what the mock server says by its own clock.
+"""`fastload compare`: what differs between results beyond what chance would make, and an exit code for CI.
 
-Both times of a pair are of the same events, the server's up to the send and fastload's from the kernel's receive stamp, so the
-difference is the loopback plus both clocks' errors. Invariant: a number that one side does not have is shown as missing, never 0.
+Reads what `-o DIR` kept and hands it to `fastload.stats.compare`; all results are held against the first. Invariant: results that
+stand on different loads, or on an INVALID run, are compared only with `--force`, and the output says so then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import click
 
-from fastload.stats.result import Quantiles, Summary
+from fastload.cli.grouped import FILE
+from fastload.cli.options import debug_option
+from fastload.cli.truth_table import print_comparison  # where the demo looks for its table
+from fastload.errors import ExitCode, FastloadError
 
-TOLERANCE_RATIO: Final = 0.02
-TOLERANCE_MS: Final = 0.2
-"""Times agree within 2 % or 0.2 ms, the larger: what an idle box must reach."""
-_MISSING: Final = "-"
+if TYPE_CHECKING:
+    from fastload.report.requests_file import Stored
+    from fastload.stats.compare import Contender, RunSamples
+    from fastload.stats.comparison_result import Comparison
+    from fastload.stats.result import Summary
+    from fastload.verdict.fail_if import Rule
 
-
-def print_comparison(summary: Summary, truth: Mapping[str, Any], console: Console) -> None:
-    """Print counts and times of both sides, and whether they agree."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("both sides", no_wrap=True)
-    for column in ("fastload", "mock's truth", "difference"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("")
-    for name, ours, theirs in _counts(summary, truth):
-        difference = f"{ours - theirs:+,}" if ours is not None and theirs is not None else _MISSING
-        table.add_row(name, _count(ours), _count(theirs), difference, _word(ours is not None and ours == theirs))
-    apart = False
-    for label, ours_ms, theirs_ms in _times(summary, truth):
-        if ours_ms is None or theirs_ms is None:
-            table.add_row(label, _ms(ours_ms), _ms(theirs_ms), _MISSING, "")
-            continue
-        agrees = abs(ours_ms - theirs_ms) <= max(TOLERANCE_MS, TOLERANCE_RATIO * theirs_ms)
-        apart = apart or (label.startswith("TTFT") and not agrees)
-        table.add_row(label, _ms(ours_ms), _ms(theirs_ms), f"{(ours_ms - theirs_ms) * 1000:+.1f} µs", _word(agrees))
-    console.print()
-    console.print(table)
-    for note in _notes(summary, ttft_apart=apart):
-        console.print(Text(note, style="dim"))
+__all__ = ["Entrant", "command", "compare_endpoints", "compare_results", "print_comparison", "read_result", "show"]
 
 
-def _counts(summary: Summary, truth: Mapping[str, Any]) -> list[tuple[str, int | None, int | None]]:
-    requests = summary.requests
-    return [
-        ("requests", requests.started, _integer(truth, "requests")),
-        ("completed", requests.completed, _integer(truth, "completed")),
-        ("token events", summary.tokens.events, _integer(truth, "tokens")),
-        ("output tokens", summary.tokens.output, _integer(truth, "output_tokens")),
-    ]
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """One side as it was read: its name, its runs, and what they say of themselves."""
+
+    contender: Contender
+    summaries: tuple[Summary, ...]
 
 
-def _times(summary: Summary, truth: Mapping[str, Any]) -> list[tuple[str, float | None, float | None]]:
-    rows: list[tuple[str, float | None, float | None]] = []
-    for name, key in (("ttft", "ttft_ms"), ("itl", "itl_ms")):
-        ours: Quantiles | None = getattr(summary.latency_ms, name)
-        theirs = truth.get(key)
-        for quantile in ("p50", "p99"):
-            measured = None if ours is None else float(getattr(ours, quantile))
-            told = theirs.get(quantile) if isinstance(theirs, Mapping) else None
-            rows.append((f"{name.upper()} {quantile}", measured, None if told is None else float(told)))
-    return rows
+@click.command(name="compare", short_help="Compare results: what differs beyond noise.")
+@click.argument("results", metavar="A B [C...]", nargs=-1, required=True, type=FILE)
+@click.option("--fail-if", metavar="RULE", multiple=True, help="Exit 1 if it holds, e.g. 'ttft.p99 worse by 5%'.")
+@click.option("--json", "json_file", metavar="FILE", type=FILE, help="Write the comparison; - is stdout.")
+@click.option("--force", is_flag=True, help="Compare results that stand on different loads or are INVALID.")
+@debug_option
+def command(results: tuple[Path, ...], fail_if: tuple[str, ...], json_file: Path | None, force: bool) -> int:
+    """Compare results: what differs beyond noise. All are held against the first.
+
+    A result is a directory that `-o` named, or one of numbered ones (the iterations of a comparison). A single one with several
+    targets is compared target by target. A rule holds when the difference is both larger than that and significant. Exit codes:
+    0 done, 1 a --fail-if rule holds, 2 not comparable, 3 a result is INVALID.
+    """
+    from fastload.verdict.fail_if import parse_rule
+
+    rules = [parse_rule(text) for text in fail_if]
+    if len(results) == 1:
+        return show(compare_endpoints(results[0], rules, force=force), json_file)
+    names = [path.resolve().name for path in results]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in results]
+    if len(set(names)) < len(names):
+        raise FastloadError("a result is given twice", hint="compare two different ones")
+    entrants = [read_result(path, name) for path, name in zip(results, names, strict=True)]
+    return show(compare_results(entrants, rules, force=force), json_file)
 
 
-def _notes(summary: Summary, *, ttft_apart: bool) -> list[str]:
-    notes = []
-    if ttft_apart:
-        notes.append("TTFT: the mock's begins when the kernel has the request, fastload's just before the request is handed to it;")
-        notes.append("a new connection's request can wait for the mock to accept it")
-    load = summary.run.plan.get("load", {})
-    if load.get("warmup_s"):
-        notes.append("the mock's times include the warm-up, fastload's do not")
-    if summary.requests.failed or summary.requests.cancelled:
-        notes.append("the mock counts requests that failed or were cancelled differently: it may have sent what nobody waited for")
-    return notes
+def compare_results(entrants: Sequence[Entrant], rules: Sequence[Rule] = (), *, force: bool = False) -> Comparison:
+    """Compare results with the first of them.
+
+    Raises:
+        FastloadError: they are not comparable and `force` is not given (exit 2, or 3 where one is INVALID).
+    """
+    from fastload.verdict.comparable import obstacles
+
+    names = [entrant.contender.name for entrant in entrants for _ in entrant.summaries]
+    summaries = [summary for entrant in entrants for summary in entrant.summaries]
+    return _compared(entrants, rules, obstacles(names, summaries), paired=False, force=force)
 
 
-def _integer(truth: Mapping[str, Any], key: str) -> int | None:
-    value = truth.get(key)
-    return value if isinstance(value, int) else None
+def compare_endpoints(directory: Path, rules: Sequence[Rule] = (), *, force: bool = False) -> Comparison:
+    """Compare the targets of one run with the first of them: a race or a mix, in which all ran at the same time.
+
+    Raises:
+        FastloadError: it has fewer than two targets, or is INVALID and `force` is not given.
+    """
+    summary, stored = _read_run(directory)
+    names = list(summary.endpoints)
+    if len(names) < 2:
+        raise FastloadError(f"{directory} has a single target", why="there is nothing to compare", hint="give a second result")
+    from fastload.stats.compare import Contender
+    from fastload.verdict.comparable import obstacles
+
+    entrants = [Entrant(Contender(name, (_samples(summary, stored, name),)), (summary,)) for name in names]
+    return _compared(entrants, rules, obstacles([str(directory)], [summary]), paired=True, force=force)
 
 
-def _count(value: int | None) -> str:
-    return _MISSING if value is None else f"{value:,}"
+def read_result(path: Path, name: str) -> Entrant:
+    """Return the result a directory holds; one without `summary.json` but with directories that have one is its iterations.
+
+    Raises:
+        FastloadError: there is none, or it cannot be read.
+    """
+    from fastload.cli.outputs import SUMMARY_FILE
+    from fastload.stats.compare import Contender
+
+    directory = path.parent if path.name == SUMMARY_FILE else path
+    runs = [directory]
+    if not (directory / SUMMARY_FILE).exists():
+        runs = sorted((found.parent for found in directory.glob(f"*/{SUMMARY_FILE}")), key=lambda run: (len(run.name), run.name))
+    if not runs:
+        raise FastloadError(f"{path} holds no result", why=f"there is no {SUMMARY_FILE} in it", hint="name what -o named")
+    read = [_read_run(run) for run in runs]
+    samples = tuple(_samples(summary, stored, None) for summary, stored in read)
+    return Entrant(Contender(name, samples), tuple(summary for summary, _ in read))
 
 
-def _ms(value: float | None) -> str:
-    return _MISSING if value is None else f"{value:.3f} ms"
+def show(comparison: Comparison, json_file: Path | None, *, quiet: bool = False) -> ExitCode:
+    """Print and store a comparison; return the exit code that goes with it."""
+    import sys
+
+    from fastload.cli.outputs import STDOUT, report_console
+    from fastload.report.comparison import print_comparison as print_pairs
+    from fastload.report.model_file import write_model
+
+    if json_file == STDOUT:
+        sys.stdout.write(comparison.model_dump_json(by_alias=True, indent=2) + "\n")
+    elif json_file is not None:
+        write_model(comparison, json_file)
+    if not quiet:
+        print_pairs(comparison, report_console(stderr=json_file == STDOUT))
+    return ExitCode.GATE_FAILED if any(check.failed for check in comparison.checks) else ExitCode.OK
 
 
-def _word(agrees: bool) -> Text:
-    return Text("agrees", style="green") if agrees else Text("differs", style="bold red")
+def _compared(entrants: Sequence[Entrant], rules: Sequence[Rule], reasons: list[str], *, paired: bool, force: bool) -> Comparison:
+    from fastload.stats.compare import ALPHA, compare
+    from fastload.stats.comparison_result import Comparison, Side
+    from fastload.verdict.fail_if import judge_rule
+
+    invalid = any(not summary.generator.valid for entrant in entrants for summary in entrant.summaries)
+    if reasons and not force:
+        raise FastloadError(
+            f"not comparable: {reasons[0]}" + (f" (and {len(reasons) - 1} more reasons)" if len(reasons) > 1 else ""),
+            why="a difference would say nothing about the server",
+            hint="--force compares anyway",
+            exit_code=ExitCode.INVALID if invalid else ExitCode.USAGE,
+        )
+    extra = [rule.subject for rule in rules if "." in rule.subject]
+    first, *others = (entrant.contender for entrant in entrants)
+    pairs = [compare(first, other, paired=paired, extra=extra) for other in others]
+    return Comparison(
+        alpha=ALPHA,
+        sides=[
+            Side(
+                name=entrant.contender.name,
+                runs=[summary.run.id for summary in entrant.summaries],
+                valid=all(summary.generator.valid for summary in entrant.summaries),
+            )
+            for entrant in entrants
+        ],
+        forced=reasons,
+        pairs=pairs,
+        checks=[judge_rule(rule, pair) for pair in pairs for rule in rules],
+    )
+
+
+def _read_run(directory: Path) -> tuple[Summary, Stored]:
+    from fastload.cli.outputs import REQUESTS_FILE, SUMMARY_FILE
+    from fastload.report.json import read_summary
+    from fastload.report.requests_file import read_requests
+
+    return read_summary(directory / SUMMARY_FILE), read_requests(directory / REQUESTS_FILE)
+
+
+def _samples(summary: Summary, stored: Stored, endpoint: str | None) -> RunSamples:
+    """Return what a comparison needs of a run, or of one of its targets."""
+    from fastload.report.requests_file import LOAD_START_NS
+    from fastload.stats.compare import RunSamples
+
+    end_ns = LOAD_START_NS + round(summary.run.load_s * 1e9)
+    window_ns = (end_ns - round(summary.run.duration_s * 1e9), end_ns)
+    if endpoint is None:
+        return RunSamples(stored.records, stored.measured, window_ns, summary.throughput.output_tokens_per_s)
+    chosen = stored.records["endpoint"] == (stored.endpoints.index(endpoint) if endpoint in stored.endpoints else -1)
+    rate = summary.endpoints[endpoint].throughput.output_tokens_per_s
+    return RunSamples(stored.records[chosen], stored.measured[chosen], window_ns, rate)

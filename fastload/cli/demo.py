@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from fastload.cli.live_control import control_options, controls
 from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
 from fastload.errors import FastloadError
 
@@ -24,6 +25,7 @@ _MOCK: Final = "Mock server"
 @option(_MOCK, "--tokens", metavar="N", type=int, default=100, help="Tokens of the mock's answers (100).")
 @plan_options
 @output_options
+@control_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -33,6 +35,9 @@ def command(
     json_file: Path | None,
     no_live: bool,
     quiet: bool,
+    control: str | None,
+    control_token_env: str,
+    no_control: bool,
     ttft: str,
     itl: str,
     jitter: float,
@@ -57,6 +62,7 @@ def command(
     # The plan is checked before the mock is started, with a stand-in for the port that is not known yet.
     draft = load_plan(config, {**flags, "host": ("http://127.0.0.1:1",)}, _DEFAULTS)
     outputs = Outputs(out, json_file, live=not no_live, quiet=quiet)
+    wanted = controls(control, control_token_env, no_control)
     check_plan(draft)
     check_outputs(outputs)
     arguments = ["--ttft", ttft, "--itl", itl, "--jitter", str(jitter), "--tokens", str(tokens), "--model", draft.model or "mock"]
@@ -64,7 +70,7 @@ def command(
         arguments.append("--send-clock")
     with MockProcess(arguments) as mock:
         plan = load_plan(config, {**flags, "host": (mock.url,)}, _DEFAULTS)
-        summary, code = measure(plan, outputs)
+        summary, code = measure(plan, outputs, wanted)
         truth = mock.stop()
     if not quiet:
         print_comparison(summary, truth, report_console(stderr=json_file == STDOUT))

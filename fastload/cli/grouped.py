@@ -24,7 +24,7 @@ class GroupedCommand(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 heading = parameter.heading if isinstance(parameter, GroupedOption) else "Other"
                 sections.setdefault(heading, []).append(record)
         for heading, records in sections.items():

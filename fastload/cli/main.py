@@ -24,9 +24,12 @@ _COMMANDS: Final[dict[str, str]] = {
     "mock": "Serve the OpenAI chat API from a mock with exact timing.",
     "plan": "Check a plan, print it as YAML.",
     "report": "Print the result of an earlier run again.",
+    "ctl": "Watch a running load and change it.",
     "doctor": "Check this machine: limits, clocks, priorities.",
 }
 """Every subcommand: module `fastload.cli.NAME`, its `command`, and what the group's help says of it."""
+_HIDDEN: Final = frozenset({"_control"})
+"""Commands that fastload starts itself."""
 
 _MOST_USED: Final = (
     ("--host URL", "Server under load, e.g. http://127.0.0.1:8000 or with /v1."),
@@ -50,7 +53,7 @@ class CommandGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """Return a subcommand, importing its module; None when there is none of that name."""
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in _COMMANDS and cmd_name not in _HIDDEN:
             return None
         command = import_module(f"fastload.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
@@ -67,7 +70,7 @@ class CommandGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the subcommand; an unknown one is an error with the nearest name."""
         name = args[0]
-        if name not in _COMMANDS:
+        if name not in _COMMANDS and name not in _HIDDEN:
             from difflib import get_close_matches
 
             close = get_close_matches(name, _COMMANDS, n=1)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from fastload.cli.outputs import REQUESTS_FILE, STDOUT, SUMMARY_FILE, Outputs, check_outputs, report_console
+from fastload.cli.live_control import NO_CONTROLS, Controls, command_sources
+from fastload.cli.outputs import REQUESTS_FILE, STDOUT, SUMMARY_FILE, TEXTS_FILE, Outputs, check_outputs, report_console
 from fastload.cli.prepare import check_plan
 from fastload.engine.supervisor import run_load
 from fastload.errors import ExitCode
@@ -17,11 +18,12 @@ from fastload.report.json import write_summary
 from fastload.report.live import LiveView
 from fastload.report.tables import write_requests_csv
 from fastload.report.text import print_summary
+from fastload.report.texts import write_requests_jsonl
 from fastload.stats.result import Summary
 from fastload.verdict.decide import assess
 
 
-def measure(plan: Plan, outputs: Outputs) -> tuple[Summary, ExitCode]:
+def measure(plan: Plan, outputs: Outputs, wanted: Controls = NO_CONTROLS) -> tuple[Summary, ExitCode]:
     """Run a plan, store and print its result; return the summary and the exit code that goes with it.
 
     Raises:
@@ -29,15 +31,20 @@ def measure(plan: Plan, outputs: Outputs) -> tuple[Summary, ExitCode]:
     """
     check_plan(plan)
     check_outputs(outputs)
-    wanted = outputs.live and not outputs.quiet
-    with LiveView(Console(stderr=True, force_terminal=None if wanted else False)) as view:
+    drawn = outputs.live and not outputs.quiet
+    with (
+        LiveView(Console(stderr=True, force_terminal=None if drawn else False)) as view,
+        command_sources(plan, wanted, view) as sources,
+    ):
         # Without a view no frames are asked for, so that nothing is computed that nobody sees.
-        facts, collector = run_load(plan, view.update if view.active else None)
+        facts, collector = run_load(plan, view.update if view.active else None, sources)
     summary, code = assess(facts, collector)
     # Stored before it is printed: a closed pipe on stdout must not cost the result.
     if outputs.out is not None:
         write_summary(summary, outputs.out / SUMMARY_FILE)
         write_requests_csv(outputs.out / REQUESTS_FILE, facts, collector.records())
+        if facts.journals:
+            write_requests_jsonl(outputs.out / TEXTS_FILE, facts)
     if outputs.json_file is not None:
         write_summary(summary, outputs.json_file)
     if not outputs.quiet:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SUMMARY_FILE: Final = "summary.json"
 REQUESTS_FILE: Final = "requests.csv"
+TEXTS_FILE: Final = "requests.jsonl"
 STDOUT: Final = Path("-")
 _FILE_COLUMNS: Final = 132
 """Width of a report that goes to a file or pipe, where there is no terminal to fit."""

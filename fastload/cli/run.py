@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from fastload.cli.live_control import control_options, controls
 from fastload.cli.options import GroupedCommand, output_options, plan_flags, plan_options
 
 
 @click.command(cls=GroupedCommand, name="run", short_help="Load a server and report what was measured.")
 @plan_options
 @output_options
+@control_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -21,6 +23,9 @@ def command(
     json_file: Path | None,
     no_live: bool,
     quiet: bool,
+    control: str | None,
+    control_token_env: str,
+    no_control: bool,
     **_: object,
 ) -> int:
     """Load a server and report what was measured.
@@ -35,4 +40,5 @@ def command(
     from fastload.cli.measure import measure
     from fastload.cli.outputs import Outputs
 
-    return measure(plan, Outputs(out, json_file, live=not no_live, quiet=quiet))[1]
+    outputs = Outputs(out, json_file, live=not no_live, quiet=quiet)
+    return measure(plan, outputs, controls(control, control_token_env, no_control))[1]

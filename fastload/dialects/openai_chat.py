@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from fastload.dialects.base import ChatRequest, Dialect
 
 
@@ -30,16 +28,16 @@ class OpenAIChat(Dialect):
     usage_paths: tuple[str, ...] = ("usage",)
     error_paths: tuple[str, ...] = ("error",)
     finish_paths: tuple[str, ...] = ("choices[*].finish_reason",)
-    response_paths: tuple[str, ...] = (
-        "choices[*].message.content",
-        "choices[*].message.refusal",
+    whole_text_paths: tuple[str, ...] = ("choices[*].message.content", "choices[*].message.refusal")
+    whole_other_paths: tuple[str, ...] = (
         "choices[*].message.reasoning_content",
         "choices[*].message.reasoning",
         "choices[*].message.tool_calls[*].function.arguments",
         "choices[*].message.tool_calls[*].function.name",
     )
-    output_token_keys: tuple[str, ...] = ("completion_tokens",)
-    input_token_keys: tuple[str, ...] = ("prompt_tokens",)
+    output_token_paths: tuple[str, ...] = ("usage.completion_tokens",)
+    input_token_paths: tuple[str, ...] = ("usage.prompt_tokens",)
+    field_keys: tuple[str, ...] = ("tools", "tool_choice", "parallel_tool_calls", "response_format")
 
     def body(self, request: ChatRequest) -> bytes:
         """Return the JSON body; a stream asks for usage in its last event, without which tokens would be guessed from events."""
@@ -54,7 +52,7 @@ class OpenAIChat(Dialect):
         document["stream"] = request.stream
         if request.stream:
             document["stream_options"] = {"include_usage": True}
-        return orjson.dumps(document)
+        return self.encode(document, request)
 
 
 OPENAI_CHAT: Final = OpenAIChat()

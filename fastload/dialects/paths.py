@@ -38,6 +38,19 @@ def compile_path(text: str) -> Path:
     return tuple(steps)
 
 
+@cache
+def compile_aside(text: str) -> Path:
+    """Return the steps of `path=value`; the value, a key after the path's, stands for a text there that equals it.
+
+    Raises:
+        ValueError: the path is none, or no value follows it.
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not value:
+        raise ValueError(f"bad condition {text!r}: write path=value, as in type=response.reasoning.delta")
+    return (*compile_path(path), value)
+
+
 def find(value: object, path: Path) -> list[object]:
     """Return every value at `path` in a parsed JSON value, in document order; nothing where a step does not apply.
 

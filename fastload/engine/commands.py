@@ -17,7 +17,7 @@ class Command:
     """One wish."""
 
     kind: Literal["users", "rate", "pause", "resume", "stop", "abort"]
-    """`users`, `rate`: the new level. `pause`: send nothing more until `resume`. `stop`: end the load and drain. `abort`: end now."""
+    """`users`, `rate`: the new level. `pause`: send nothing more until `resume`. `stop`: end the load and drain. `abort`: end."""
     value: float | None = None
     """The level of `users` and `rate`."""
     relative: bool = False
@@ -28,6 +28,10 @@ class Command:
 
 class CommandSource(Protocol):
     """Somebody who may ask."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody may see frames now."""
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `commands` may have something; an epoll descriptor can stand for several."""

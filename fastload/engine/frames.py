@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastload.engine.crew import WorkerProcess
+from fastload.engine.processes import WorkerProcess
+from fastload.engine.steering import Steering
 from fastload.plan.model import Plan
 from fastload.samples.layout import HISTOGRAM_STAMP_LAG
 from fastload.stats.collector import Collector
@@ -18,7 +19,7 @@ class FrameMaker:
         self._workers = workers
         self._collector = collector
 
-    def frame(self, now_ns: int, start_ns: int, stopped_ns: int | None) -> LiveFrame:
+    def frame(self, now_ns: int, start_ns: int, stopped_ns: int | None, steering: Steering) -> LiveFrame:
         """Return what is to be shown at `now_ns`."""
         load = self._plan.load
         numbers = self._collector.snapshot(now_ns)
@@ -47,5 +48,9 @@ class FrameMaker:
             coalesced_ratio=numbers.coalesced_ratio,
             ring_fill=max(max(block.tokens.fill(), block.records.fill()) for block in blocks),
             samples_lost=sum(block.tokens.totals().lost + block.records.totals().lost for block in blocks),
+            missed=sum(block.counter("missed") for block in blocks),
+            paused=steering.paused,
+            open_loop=steering.open_loop,
+            level=steering.level,
             receive_clock="user" if any(b.counter("reads_user") > b.counter("reads_kernel") for b in blocks) else "kernel",
         )

@@ -28,6 +28,8 @@ class Head:
     keep_alive: bool
     fault: str | None = None
     """Why the response cannot be used; None when it can."""
+    retry_after_s: float | None = None
+    """How long the server asks to be left alone (RFC 9110, section 10.2.3, the form in seconds)."""
 
     @property
     def interim(self) -> bool:
@@ -91,7 +93,17 @@ def parse_head(raw: bytes) -> Head:
     else:
         framing, length = _native.FRAME_CLOSE, 0
     keep_alive = framing != _native.FRAME_CLOSE and _keeps_alive(parser.get_http_version(), headers.get(b"connection", b""))
-    return Head(status, framing, length, _body_format(status, headers.get(b"content-type", b"")), keep_alive)
+    kind = _body_format(status, headers.get(b"content-type", b""))
+    return Head(status, framing, length, kind, keep_alive, retry_after_s=_retry_after_s(headers))
+
+
+def _retry_after_s(headers: dict[bytes, bytes]) -> float | None:
+    """Return the pause asked for; `retry-after-ms` is OpenAI's finer form. A date is not read: our clock and theirs may differ."""
+    for name, unit_s in ((b"retry-after-ms", 0.001), (b"retry-after", 1.0)):
+        text = headers.get(name, b"").strip()
+        if text.replace(b".", b"", 1).isdigit():
+            return float(text) * unit_s
+    return None
 
 
 def _keeps_alive(version: str, connection: bytes) -> bool:

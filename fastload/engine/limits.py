@@ -17,6 +17,7 @@ from typing import Final
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
 from fastload.schedule.partition import useful_workers
+from fastload.schedule.populations import most_connections
 
 FILES_PER_WORKER: Final = 64
 """Descriptors a worker needs beside its connections: loop, epoll, timers, channel, libraries."""
@@ -77,7 +78,7 @@ def choose_cpus(plan: Plan) -> list[int | None]:
     wanted = machine.workers or len(cores)
     if machine.cpus is None and wanted > len(cores):
         cores = usable
-    wanted = useful_workers(wanted, plan.load.users, plan.load.requests)
+    wanted = useful_workers(wanted, most_connections(plan), plan.load.requests)
     return [cores[i] if wanted <= len(cores) else None for i in range(wanted)]
 
 
@@ -118,13 +119,21 @@ def prepare(plan: Plan, workers: int) -> None:
     soft, hard = raise_file_limit()
     for check in (_files(plan, workers, soft, hard), _ports(plan)):
         if check.ok is False:
-            raise FastloadError(f"cannot hold {plan.load.users} connections: {check.name} {check.value}", hint=check.hint)
+            raise FastloadError(f"cannot hold {most_connections(plan)} connections: {check.name} {check.value}", hint=check.hint)
+
+
+def room_for(workers: int) -> int:
+    """Return how many connections the limits of this machine leave to so many workers."""
+    ports = ephemeral_ports()
+    files = max((resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_PER_WORKER) * workers, 1)
+    return files if ports is None else min(files, ports[1] - ports[0] + 1)
 
 
 def _files(plan: Plan | None, workers: int, soft: int, hard: int) -> Check:
-    if plan is None:
+    connections = None if plan is None else most_connections(plan)
+    if connections is None:
         return Check("open files", None, f"{soft} (hard limit {hard})", "each user needs one, each worker some 64 more")
-    per_worker = -(-plan.load.users // workers) + FILES_PER_WORKER
+    per_worker = -(-connections // workers) + FILES_PER_WORKER
     if per_worker <= soft:
         return Check("open files", True, f"{soft} (hard limit {hard}), {per_worker} needed by each of {workers} workers")
     fits = max((soft - FILES_PER_WORKER) * workers, 1)
@@ -142,14 +151,17 @@ def _ports(plan: Plan | None) -> Check:
         return Check("ports", None, "the kernel does not tell its port range")
     count = ports[1] - ports[0] + 1
     shown = f"range is {ports[0]}-{ports[1]}, {count} connections to one server address"
-    if plan is None or plan.unix_socket is not None:
+    connections = None if plan is None else most_connections(plan)
+    if plan is None or connections is None or plan.unix_socket is not None:
         return Check("ports", None, shown)
-    if plan.load.users <= count:
+    # Ports are counted towards each server by itself.
+    connections = -(-connections // len({(target.host, target.port) for target in plan.targets}))
+    if connections <= count:
         return Check("ports", True, shown)
     return Check(
         "ports",
         False,
-        f"{shown}, {plan.load.users} needed",
+        f"{shown}, {connections} needed",
         f"widen net.ipv4.ip_local_port_range with sysctl or run with --users {count}",
     )
 

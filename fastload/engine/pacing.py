@@ -24,10 +24,8 @@ _PATIENCE: Final = 50
 """Windows a tightened interval is kept before a wider one is tried again."""
 
 
-LINGER_NS: Final = 1_000_000
-"""How long a drain may wait in native code for more: as long as a timer of the loop may be late anyway."""
-LONG_LINGER_NS: Final = 8_000_000
-"""The same where no timer of the loop decides when a request leaves."""
+LINGER_NS: Final = 8_000_000
+"""How long a drain may wait in native code for more; what is due earlier by the timetable ends the wait."""
 _MIN_LINGER_READS_PER_S: Final = 2000
 """Below this the wait would mostly end with nothing to read."""
 
@@ -90,12 +88,7 @@ class DrainPacer:
                 self._ratio_before = None
 
 
-def linger_ns(window: Window, timed: bool) -> int:
-    """Return how long a drain may wait for more while it has nothing for Python; 0 unless there is much to read.
-
-    Args:
-        window: what happened lately.
-        timed: requests leave at times that the loop's timers keep (think time).
-    """
+def linger_ns(window: Window) -> int:
+    """Return how long a drain may wait for more while it has nothing for Python; 0 unless there is much to read."""
     busy = window.reads * 1_000_000_000 >= _MIN_LINGER_READS_PER_S * window.elapsed_ns
-    return 0 if not busy else LINGER_NS if timed else LONG_LINGER_NS
+    return LINGER_NS if busy else 0

@@ -33,6 +33,10 @@ class Reached:
     context: ssl.SSLContext | None
     model: str | None
     """The plan's model, else the server's first, else None."""
+    api: str
+    """The plan's API, or the one that was found out."""
+    evidence: str | None = None
+    """What the API was told by; None when the plan said it."""
 
 
 def preflight(plan: Plan) -> Reached:
@@ -56,7 +60,13 @@ def preflight(plan: Plan) -> Reached:
     # One address that works spares every connection the race between several.
     family = answer.get("family")
     working = tuple(info for info in infos if info[0] == family and info[4][0] == answer.get("peer"))
-    return Reached(Address(working or infos, plan.unix_socket, target.host), context, plan.model or answer.get("model"))
+    return Reached(
+        Address(working or infos, plan.unix_socket, target.host),
+        context,
+        plan.model or answer.get("model"),
+        answer.get("api") or plan.api,
+        answer.get("evidence"),
+    )
 
 
 def _context(plan: Plan) -> ssl.SSLContext | None:

@@ -12,21 +12,27 @@ import ssl
 from collections.abc import Iterable
 from typing import Final, Protocol
 
+import orjson
+
 from fastload import _native
 from fastload.clock import monotonic_ns
 from fastload.dialects.base import Dialect
-from fastload.dialects.paths import compile_path
+from fastload.dialects.paths import compile_aside, compile_path
 from fastload.engine.dial import Address, dial
 from fastload.engine.heads import Head, HeadCache
 from fastload.engine.pacing import PROMPT, DrainPacer, Window, linger_ns
 from fastload.engine.tls import TlsLayer
 from fastload.samples.layout import Outcome
 from fastload.samples.ring import WorkerBlock
+from fastload.workload.work import Data
 
 DRAIN_BUDGET_NS: Final = 20_000_000
 """Longest one drain pass may last before Python gets to handle what it found."""
 SERVER_CLOCK_PATH: Final = "system_fingerprint"
 """Where the mock writes its send clock."""
+SendOptions = tuple[int, bool, int, int]
+"""What the reactor does for one request beside receiving: keep so many bytes of text, tell the first token, cancel after so many
+content events (0 = never), and the tokens it demanded."""
 _N_HEAD, _N_FINISHED, _N_CLOSED = _native.N_HEAD, _native.N_FINISHED, _native.N_CLOSED
 
 
@@ -41,11 +47,9 @@ def native_paths(dialect: Dialect, server_clock: bool) -> list[tuple[int, tuple[
         (_native.HAS_FINISH, dialect.finish_paths),
         (_native.HAS_PROBE, (SERVER_CLOCK_PATH,) if server_clock else ()),
     )
-    return [
-        (bit, tuple(None if step is None else step.encode() for step in compile_path(path)))
-        for bit, paths in classes
-        for path in paths
-    ]
+    compiled = [(bit, compile_path(path)) for bit, paths in classes for path in paths]
+    compiled += [(_native.HAS_ASIDE, compile_aside(text)) for text in dialect.aside_paths]
+    return [(bit, tuple(None if step is None else step.encode() for step in steps)) for bit, steps in compiled]
 
 
 class Owner(Protocol):
@@ -54,9 +58,12 @@ class Owner(Protocol):
     def on_finished(self, connection: Connection, code: int, payload: bytes | None) -> None:
         """Take the end of the request at hand: an outcome or STALE, and what the reactor kept of the response."""
 
+    def on_first(self, connection: Connection) -> None:
+        """Take the news of the first token, where it was asked for."""
+
 
 class Connection:
-    """One connection of one user; carries one request at a time."""
+    """One connection; carries one request at a time."""
 
     __slots__ = ("_owner", "alive", "head", "receiver", "slot", "tls", "used")
 
@@ -72,16 +79,27 @@ class Connection:
         self._owner = owner
 
     def send(
-        self, data: bytes, scheduled_ns: int, connect_ns: int, request_id: int, deadline_ns: int, user: int, attempts: int
+        self,
+        data: Data,
+        scheduled_ns: int,
+        connect_ns: int,
+        request_id: int,
+        deadline_ns: int,
+        user: int,
+        endpoint: int,
+        attempts: int,
+        options: SendOptions | None,
     ) -> bool:
         """Start a request, whose end the owner is told; False: the server had closed the connection, nothing was sent."""
         if not self.alive:
             return False
         self.head = None
         if self.tls is not None:
-            data = self.tls.encrypt(data)
+            data = self.tls.encrypt(data if isinstance(data, bytes) else b"".join(data))
         receiver = self.receiver
-        if not receiver.reactor.send(self.slot, data, scheduled_ns, connect_ns, request_id, deadline_ns, user, 0, attempts):
+        if not receiver.reactor.send(
+            self.slot, data, scheduled_ns, connect_ns, request_id, deadline_ns, user, endpoint, attempts, options
+        ):
             return False
         receiver.in_flight += 1
         return True
@@ -91,6 +109,10 @@ class Connection:
         self.receiver.in_flight -= 1
         self.receiver.finished += 1
         self._owner.on_finished(self, code, payload)
+
+    def first(self) -> None:
+        """Tell the owner of the first token."""
+        self._owner.on_first(self)
 
     def close(self) -> None:
         """Close the connection; its slot may be given to another."""
@@ -106,17 +128,12 @@ class Receiver:
         reactor: _native.Reactor,
         block: WorkerBlock,
         loop: asyncio.AbstractEventLoop,
-        context: ssl.SSLContext | None,
-        *,
-        timed: bool,
     ) -> None:
         self.reactor: Final = reactor
         self.loop: Final = loop
         self.in_flight = 0
         self.finished = 0
         self._block = block
-        self._context = context
-        self._timed = timed
         self._lingers = False
         """Drains may wait in native code."""
         self._hurried = True
@@ -137,10 +154,10 @@ class Receiver:
         """Sockets are drained in batches at the moment."""
         return self._interval_ns != PROMPT
 
-    async def open(self, address: Address, owner: Owner) -> Connection:
+    async def open(self, address: Address, context: ssl.SSLContext | None, owner: Owner) -> Connection:
         """Return a new connection for `owner`; raises `dial.DialError`."""
         self.hurry()
-        sock, layer = await dial(address, self._context)
+        sock, layer = await dial(address, context)
         slot = self.reactor.open(sock.fileno(), layer is not None)
         sock.detach()
         connection = Connection(self, slot, layer, owner)
@@ -169,10 +186,25 @@ class Receiver:
         """Time out the requests that are past their deadline."""
         self._handle(self.reactor.expire())
 
+    def cancel(self, connection: Connection) -> None:
+        """End the request a connection carries from this side."""
+        self._handle(self.reactor.abort(connection.slot, Outcome.CANCELLED))
+
     def cancel_all(self) -> None:
         """End every request in flight from this side."""
         for slot in list(self._connections):
             self._handle(self.reactor.abort(slot, Outcome.CANCELLED))
+
+    def text(self, connection: Connection) -> str | None:
+        """Return the answer text kept of the stream that has just ended; None when nothing usable was kept."""
+        raw = self.reactor.text(connection.slot)
+        try:
+            # Pieces of escaped text put together are escaped text: a surrogate pair split over two events is whole again.
+            text = orjson.loads(b'"%s"' % raw)
+        except orjson.JSONDecodeError:
+            return None  # half a surrogate pair at the end of a reply that was cut
+        assert isinstance(text, str)
+        return text
 
     def _handle(self, notices: list[_native.Notice] | None) -> None:
         for notice in notices or ():
@@ -188,6 +220,8 @@ class Receiver:
                 self._on_head(connection, notice[3])
             elif kind == _N_CLOSED:
                 connection.alive = False
+            elif kind == _native.N_FIRST:
+                connection.first()
             elif kind == _native.N_CIPHER:
                 self._on_ciphertext(connection, notice[2], notice[3], notice[4])
             else:
@@ -237,7 +271,7 @@ class Receiver:
         self._seen, self._window_ns, self.finished = now, now_ns, 0
         self._set_interval(self._pacer.next_interval_ns(self._interval_ns, window))
         self._lingers, self._hurried = not self._hurried, False
-        self.reactor.set_linger(linger_ns(window, self._timed) if self._lingers else 0)
+        self.reactor.set_linger(linger_ns(window) if self._lingers else 0)
 
     def _set_interval(self, interval_ns: int) -> None:
         before, self._interval_ns = self._interval_ns, interval_ns

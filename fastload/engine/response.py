@@ -35,9 +35,13 @@ class ResponseVerdict(NamedTuple):
     input_tokens: int
     example: str | None
     """What a person should see of a failure; None when completed."""
+    text: str | None = None
+    """The answer of a body that came whole, where it was asked for; a stream's is with the reactor."""
 
 
-def judge_response(dialect: Dialect, head: Head | None, code: int, payload: bytes | None) -> ResponseVerdict:
+def judge_response(
+    dialect: Dialect, head: Head | None, code: int, payload: bytes | None, keep_text: bool = False
+) -> ResponseVerdict:
     """Return what the reactor's `code` and `payload` for a response with `head` amount to."""
     outcome = _OUTCOMES.get(code, Outcome.RESET)  # STALE, after the last attempt, is a reset
     if head is not None and head.fault is not None and outcome is Outcome.MALFORMED:
@@ -48,8 +52,8 @@ def judge_response(dialect: Dialect, head: Head | None, code: int, payload: byte
     if not 200 <= head.status < 300:
         return _http_error(dialect, head.status, payload or b"")
     if head.format != _native.FORMAT_WHOLE:
-        return _completed(dialect.usage(orjson.loads(payload)) if payload else None)
-    return _whole(dialect, payload or b"")
+        return _completed(dialect.usage_of(payload))
+    return _whole(dialect, payload or b"", keep_text)
 
 
 def _completed(usage: Usage | None) -> ResponseVerdict:
@@ -59,16 +63,18 @@ def _completed(usage: Usage | None) -> ResponseVerdict:
     return ResponseVerdict(Outcome.COMPLETED, output, -1 if usage.input_tokens is None else usage.input_tokens, None)
 
 
-def _whole(dialect: Dialect, body: bytes) -> ResponseVerdict:
+def _whole(dialect: Dialect, body: bytes, keep_text: bool) -> ResponseVerdict:
     try:
-        parsed = dialect.parse_response(orjson.loads(body))
+        document = orjson.loads(body)
+        parsed = dialect.parse_response(document)
     except orjson.JSONDecodeError:
         return ResponseVerdict(Outcome.MALFORMED, -1, -1, _excerpt(body) or "an empty body")
     if parsed.error is not None:
         return ResponseVerdict(Outcome.STREAM_ERROR, -1, -1, parsed.error)
     if not parsed.has_content and parsed.usage is None:
         return ResponseVerdict(Outcome.MALFORMED, -1, -1, f"neither content nor usage in {_excerpt(body)}")
-    return _completed(parsed.usage)
+    verdict = _completed(parsed.usage)
+    return verdict._replace(text=dialect.answer_text(document)) if keep_text else verdict
 
 
 def _http_error(dialect: Dialect, status: int, body: bytes) -> ResponseVerdict:

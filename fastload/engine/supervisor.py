@@ -12,27 +12,29 @@ import selectors
 import signal
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import FrameType
 from typing import Any, Final
 
 from fastload import __version__
 from fastload.clock import monotonic_ns, utc_now
-from fastload.dialects.registry import get_dialect
 from fastload.engine import limits
+from fastload.engine.commands import CommandSource
 from fastload.engine.control import Channel
-from fastload.engine.crew import WorkerProcess, fork_workers, reap_all
 from fastload.engine.frames import FrameMaker
 from fastload.engine.hostfacts import host_facts, pss_bytes
-from fastload.engine.preflight import preflight
+from fastload.engine.journal import count_tokens, make_journal
+from fastload.engine.launch import make_ready
+from fastload.engine.processes import WorkerProcess, fork_workers, reap_all
+from fastload.engine.steering import Steering
 from fastload.engine.worker import WorkerSpec
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
 from fastload.samples.ring import WorkerBlock
 from fastload.stats.collector import Collector
 from fastload.stats.facts import LiveFrame, RunFacts, UserSample
-from fastload.workload.requests import RequestBuilder
+from fastload.workload.tokenizers import load_tokenizer
 
 TICK_S: Final = 0.05
 """How long samples may wait in a ring; the rings hold eight times that at the highest rate one core can decode."""
@@ -47,12 +49,15 @@ STOP_GRACE_NS: Final = 5_000_000_000
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run_load(plan: Plan, on_frame: Callable[[LiveFrame], None] | None = None) -> tuple[RunFacts, Collector]:
+def run_load(
+    plan: Plan, on_frame: Callable[[LiveFrame], None] | None = None, sources: Sequence[CommandSource] = ()
+) -> tuple[RunFacts, Collector]:
     """Carry out a plan and return what it left behind.
 
     Args:
         plan: what to run.
         on_frame: called about four times a second with what a live view shows.
+        sources: who may change the load while it runs.
 
     Raises:
         FastloadError: the load cannot fit this machine (exit 2) or the server cannot be reached (exit 4); nothing was sent.
@@ -60,10 +65,7 @@ def run_load(plan: Plan, on_frame: Callable[[LiveFrame], None] | None = None) ->
     cpus = limits.choose_cpus(plan)
     limits.prepare(plan, len(cpus))
     realtime = limits.choose_realtime(plan, cpus)
-    dialect = get_dialect(plan.api)
-    reached = preflight(plan)
-    plan = plan.model_copy(update={"model": reached.model, "api": dialect.name})
-    builder = RequestBuilder(plan, plan.target, dialect)
+    launch = make_ready(plan)
     epoch_ns = monotonic_ns()
     specs: list[tuple[WorkerSpec, Channel]] = []
     for index, cpu in enumerate(cpus):
@@ -73,18 +75,17 @@ def run_load(plan: Plan, on_frame: Callable[[LiveFrame], None] | None = None) ->
             workers=len(cpus),
             cpu=cpu,
             realtime=realtime,
-            plan=plan,
-            dialect=dialect,
-            builder=builder,
-            address=reached.address,
-            context=reached.context,
+            plan=launch.plan,
+            endpoints=launch.endpoints,
+            crowds=launch.crowds,
             epoch_ns=epoch_ns,
             block=WorkerBlock(),
             channel=theirs,
+            journal=make_journal(plan),
         )
         specs.append((spec, ours))
     with _wake_kernel_stamps(), _Signals() as signals, _Aside(cpus):
-        return _Supervisor(plan, epoch_ns, fork_workers(specs), signals, on_frame).run()
+        return _Supervisor(launch.plan, epoch_ns, fork_workers(specs), signals, on_frame, sources).run()
 
 
 def _wake_kernel_stamps() -> socket.socket:
@@ -150,13 +151,16 @@ class _Supervisor:
         workers: list[WorkerProcess],
         signals: _Signals,
         on_frame: Callable[[LiveFrame], None] | None,
+        sources: Sequence[CommandSource],
     ) -> None:
         self._plan = plan
         self._workers = workers
         self._signals = signals
         self._on_frame = on_frame
+        self._sources = sources
+        self._steering = Steering(plan, limits.room_for(len(workers)))
         self._epoch_ns = epoch_ns
-        self._collector = Collector(epoch_ns)  # starts compiling the kernels in a thread: only after the fork
+        self._collector = Collector(epoch_ns, len(plan.targets))  # starts compiling the kernels in a thread: only after the fork
         self._frames = FrameMaker(plan, workers, self._collector)
         self._selector = selectors.DefaultSelector()
         self._user_samples: list[UserSample] = []
@@ -164,11 +168,15 @@ class _Supervisor:
         self._stopped_ns: int | None = None
         self._pss_bytes = 0
         self._window_ns = 0
+        self._aborted = False
+        self._stop_reason: str | None = None
 
     def run(self) -> tuple[RunFacts, Collector]:
         self._selector.register(self._signals.reading, selectors.EVENT_READ)
         for worker in self._workers:
             self._selector.register(worker.channel, selectors.EVENT_READ)
+        for source in self._sources:
+            self._selector.register(source, selectors.EVENT_READ)
         try:
             self._wait_until_ready()
             started_at = utc_now()
@@ -180,6 +188,8 @@ class _Supervisor:
             self._tell("go", start_ns=start_ns)
             self._watch(start_ns)
         finally:
+            for source in self._sources:
+                source.close()
             reap_all(self._workers, grace_s=1.0)
             self._selector.close()
         self._read_rings()
@@ -224,10 +234,11 @@ class _Supervisor:
                 self._stopped_ns = end_ns
             if self._stopped_ns is None and any(worker.died for worker in self._workers):
                 self._stop(now_ns)
+            self._heed_commands(now_ns, start_ns)
             self._heed_interrupts(now_ns)
             self._kill_hung(now_ns)
-            if self._on_frame is not None and now_ns >= next_frame_ns:
-                self._on_frame(self._frames.frame(now_ns, start_ns, self._stopped_ns))
+            if now_ns >= next_frame_ns:
+                self._show(now_ns, start_ns)
                 next_frame_ns = now_ns + FRAME_NS
         if not measured_memory:
             self._pss_bytes = pss_bytes(os.getpid())
@@ -238,7 +249,7 @@ class _Supervisor:
             if key.fileobj is self._signals.reading:
                 self._signals.reading.recv(64)
                 continue
-            for worker in self._workers:
+            for worker in self._workers:  # a command source is asked right after this
                 if worker.channel is key.fileobj:
                     worker.read_messages()
                     if worker.channel.closed:
@@ -271,6 +282,32 @@ class _Supervisor:
         self._collector.set_window(self._window_ns, now_ns)  # every sample so far is older
         self._tell("stop")
 
+    def _show(self, now_ns: int, start_ns: int) -> None:
+        """Hand the state of the run to whoever looks; nothing is computed where nobody does."""
+        watching = [source for source in self._sources if source.watched]
+        if self._on_frame is None and not watching:
+            return
+        frame = self._frames.frame(now_ns, start_ns, self._stopped_ns, self._steering)
+        if self._on_frame is not None:
+            self._on_frame(frame)
+        for source in watching:
+            source.publish(frame)
+
+    def _heed_commands(self, now_ns: int, start_ns: int) -> None:
+        for source in self._sources:
+            for command in source.commands():
+                if command.kind in ("stop", "abort"):
+                    if self._stopped_ns is None:
+                        self._stop(now_ns)
+                        self._stop_reason = f"asked to {command.kind}"
+                    if command.kind == "abort":
+                        self._aborted = True
+                        self._tell("abort")
+                    continue
+                message = self._steering.message(command, now_ns, start_ns)
+                if message is not None and self._stopped_ns is None:
+                    self._tell(message.pop("what"), **message)
+
     def _heed_interrupts(self, now_ns: int) -> None:
         if self._interrupts >= 1 and self._stopped_ns is None:
             self._stop(now_ns)
@@ -280,7 +317,7 @@ class _Supervisor:
     def _kill_hung(self, now_ns: int) -> None:
         if self._stopped_ns is None:
             return
-        drain_ns = 0 if self._interrupts >= 2 else int(self._plan.load.drain_s * 1e9)
+        drain_ns = 0 if self._interrupts >= 2 or self._aborted else int(self._plan.load.drain_s * 1e9)
         if now_ns < self._stopped_ns + drain_ns + STOP_GRACE_NS:
             return
         for worker in self._workers:
@@ -295,6 +332,9 @@ class _Supervisor:
     def _gather(self, started_at: datetime, start_ns: int) -> RunFacts:
         end_ns = monotonic_ns()
         self._collector.finish()  # may wait for the kernels to compile, which is no part of the run
+        journals = tuple(worker.spec.journal for worker in self._workers if worker.spec.journal is not None)
+        if journals and self._plan.prompts.tokenizer is not None:
+            count_tokens(self._collector.records(), journals, load_tokenizer(self._plan.prompts.tokenizer))
         stopped_ns = self._stopped_ns if self._stopped_ns is not None else self._last_end_ns(end_ns)
         examples: dict[tuple[int, int], str] = {}
         for worker in self._workers:
@@ -319,5 +359,7 @@ class _Supervisor:
             user_samples=tuple(self._user_samples),
             error_examples=examples,
             interrupted=self._interrupts,
+            stop_reason=self._stop_reason,
+            journals=journals if self._plan.record_text is not None else (),
             reasons=tuple(troubles),
         )

@@ -11,8 +11,8 @@ import gc
 import os
 import resource
 import signal
-import ssl
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -20,18 +20,20 @@ import uvloop
 
 from fastload import _native
 from fastload.clock import monotonic_ns
-from fastload.dialects.base import Dialect
 from fastload.engine.control import Channel
-from fastload.engine.dial import Address
+from fastload.engine.crew import Crew, PrefillGate
+from fastload.engine.crowds import Crowds, share
+from fastload.engine.endpoint import Endpoint
+from fastload.engine.journal import Journal
 from fastload.engine.receiver import Receiver, native_paths
-from fastload.engine.supply import RequestSupply
-from fastload.engine.user import Crew, User
+from fastload.engine.timetable import Timetable
 from fastload.plan.model import Plan
 from fastload.samples.layout import Outcome
 from fastload.samples.ring import WorkerBlock
-from fastload.schedule.closed import ClosedLoop
-from fastload.schedule.partition import striped
-from fastload.workload.requests import RequestBuilder
+from fastload.schedule.cancel import parse_cancel
+from fastload.schedule.populations import Population
+from fastload.schedule.retry import RetryPolicy
+from fastload.workload.work import Workload
 
 BEAT_PROMPT_S: Final = 0.005
 """The heartbeat looks at the sockets too: `FL_LATE_NS` allows three missed beats before coalescing counts as our own doing."""
@@ -39,7 +41,6 @@ BEAT_LAZY_S: Final = 0.02
 """In lazy mode the batches themselves come far more often than that."""
 _ADAPT_NS: Final = 100_000_000
 _EXPIRE_NS: Final = 50_000_000
-_MAX_AHEAD: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,12 @@ class WorkerSpec:
     cpu: int | None
     realtime: bool
     plan: Plan
-    dialect: Dialect
-    builder: RequestBuilder
-    address: Address
-    context: ssl.SSLContext | None
+    endpoints: Sequence[Endpoint]
+    crowds: Sequence[tuple[Population, Workload]]
     epoch_ns: int
     block: WorkerBlock
     channel: Channel
+    journal: Journal | None = None
 
 
 def worker_process(spec: WorkerSpec) -> NoReturn:
@@ -119,8 +119,7 @@ class _Worker:
         self._placed = placed
         self._examples: set[tuple[int, int]] = set()
         self._troubles: set[str] = set()
-        self._go: asyncio.Future[int] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._started = False
         self._next_beat: asyncio.TimerHandle | None = None
         self._due_ns = 0
         """When the next beat is due; 0 before the first."""
@@ -130,80 +129,76 @@ class _Worker:
         spec = self._spec
         self._loop = loop = asyncio.get_running_loop()
         loop.set_exception_handler(_end_with)
-        load = spec.plan.load
-        block = spec.block
+        self._receiver = self._make_receiver(loop)
+        self._crew = self._make_crew(loop)
+        self._crowds = Crowds(self._crew, spec.crowds, spec.index, spec.workers)
+        self._crowds.prepare()
+        self._go: asyncio.Future[int] = loop.create_future()
+        self._over = asyncio.Event()
+        self._beat()  # connections opened ahead are looked after too
+        loop.add_reader(spec.channel.fileno(), self._on_message)
+        spec.channel.send(what="ready", users=self._crowds.users, **self._placed)
+        await self._load(await self._go)
+        if spec.journal is not None:
+            spec.journal.flush()
+        self._publish()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        spec.channel.send(what="done", cpu_s=usage.ru_utime + usage.ru_stime, rss_peak_bytes=usage.ru_maxrss * 1024)
+
+    def _make_receiver(self, loop: asyncio.AbstractEventLoop) -> Receiver:
+        spec, block = self._spec, self._spec.block
+        dialects = [endpoint.dialect for endpoint in spec.endpoints]
         reactor = _native.Reactor(
             block.memory,
             block.token_capacity,
             block.record_capacity,
             spec.epoch_ns,
             spec.index,
-            native_paths(spec.dialect, spec.plan.server_clock),
-            spec.dialect.done_marker,
-            True,
+            dialects=[(native_paths(d, spec.plan.server_clock), d.done_marker, d.needs_end) for d in dialects],
         )
-        self._receiver = Receiver(reactor, block, loop, spec.context, timed=load.think_time_s > 0)
-        users = striped(load.users, spec.workers, spec.index)
-        supply = RequestSupply(spec.builder, spec.index, spec.workers, load.requests, min(2 * len(users) + 16, _MAX_AHEAD))
-        self._crew = Crew(
+        return Receiver(reactor, block, loop)
+
+    def _make_crew(self, loop: asyncio.AbstractEventLoop) -> Crew:
+        spec, load = self._spec, self._spec.plan.load
+        return Crew(
             receiver=self._receiver,
-            supply=supply,
-            dialect=spec.dialect,
-            address=spec.address,
-            schedule=ClosedLoop.of(load),
+            timetable=Timetable(loop, self._receiver.reactor),
+            endpoints=spec.endpoints,
             timeout_ns=int(load.request_timeout_s * 1e9),
             report_failure=self._report_failure,
             report_trouble=self._report_trouble,
-            stop=asyncio.Event(),
+            seed=spec.plan.prompts.seed,
+            retry=RetryPolicy.of(load) if load.retries else None,
+            cancellation=parse_cancel(load.cancel) if load.cancel is not None else None,
+            gate=PrefillGate(share(load.max_prefill, spec.workers, spec.index)) if load.max_prefill is not None else None,
+            journal=spec.journal,
         )
-        supply.fill()
-        self._go = loop.create_future()
-        loop.add_reader(spec.channel.fileno(), self._on_message)
-        spec.channel.send(what="ready", users=len(users), **self._placed)
-        start_ns = await self._go
-        await self._load(users, start_ns)
-        self._publish()
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        spec.channel.send(what="done", cpu_s=usage.ru_utime + usage.ru_stime, rss_peak_bytes=usage.ru_maxrss * 1024)
 
     # --- the load ---------------------------------------------------------------------------------------------------------
 
-    async def _load(self, users: range, start_ns: int) -> None:
+    async def _load(self, start_ns: int) -> None:
         load = self._spec.plan.load
-        self._beat()
         if load.duration_s is not None:
             self._crew.stop_at_ns = start_ns + int(load.duration_s * 1e9)
-            self._loop.call_later(max(start_ns - monotonic_ns(), 0) / 1e9 + load.duration_s, self._stop_load)
-        await self._spawn(users, start_ns)
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+            self._crew.timetable.call_at(self._crew.stop_at_ns, self._stop_load)  # not the loop's timers: they may be early
+        self._crowds.start(start_ns)
+        self._started = True
+        await self._over.wait()
         if self._next_beat is not None:
             self._next_beat.cancel()
-        for task in self._tasks:
-            task.result()  # a user that raised is a bug: end the worker with it, so that the run is INVALID
-
-    async def _spawn(self, users: range, start_ns: int) -> None:
-        schedule, crew = self._crew.schedule, self._crew
-        for user in users:
-            self._receiver.hurry()
-            due_ns = start_ns + schedule.spawn_offset_ns(user)
-            if due_ns > monotonic_ns() and not await crew.pause(due_ns):
-                return
-            if crew.stop.is_set():
-                return
-            self._tasks.add(self._loop.create_task(User(crew, user).run(due_ns)))
 
     def _stop_load(self) -> None:
         """Send nothing more; what is in flight may end within the drain."""
-        if self._crew.stop.is_set():
+        if self._crew.stopping:
             return
-        self._crew.stop.set()
-        self._loop.call_later(self._spec.plan.load.drain_s, self._abort)
+        self._crew.stop()
+        self._crowds.stop()
+        self._loop.call_later(self._spec.plan.load.drain_s, self._crew.abort)
 
     def _abort(self) -> None:
         """End at once: what is in flight is cancelled."""
-        self._crew.stop.set()
-        self._receiver.cancel_all()
+        self._crew.abort()
+        self._crowds.stop()
 
     def _beat(self) -> None:
         """Look at the sockets, the deadlines and ourselves; a plain callback, for it runs up to 200 times a second."""
@@ -218,25 +213,32 @@ class _Worker:
         if now_ns - self._adapted_ns >= _ADAPT_NS:
             receiver.adapt(now_ns)
             self._adapted_ns = now_ns
+        if self._started and not self._crowds.active and self._crew.busy == 0:
+            self._over.set()
         wait_s = BEAT_LAZY_S if receiver.lazy else BEAT_PROMPT_S
         self._due_ns = monotonic_ns() + int(wait_s * 1e9)
         self._next_beat = self._loop.call_later(wait_s, self._beat)
 
     def _publish(self) -> None:
-        self._spec.block.set_counter("users", self._crew.alive)
-        self._spec.block.set_counter("in_flight", self._receiver.in_flight)
+        block = self._spec.block
+        block.set_counter("users", self._crowds.alive)
+        block.set_counter("in_flight", self._receiver.in_flight)
+        block.set_counter("missed", self._crowds.missed)
 
     # --- messages ---------------------------------------------------------------------------------------------------------
 
     def _on_message(self) -> None:
         channel = self._spec.channel
         for message in channel.receive():
-            if message["what"] == "go" and self._go is not None and not self._go.done():
-                self._go.set_result(message["start_ns"])
-            elif message["what"] == "stop":
-                self._stop_load()
-            elif message["what"] == "abort":
-                self._abort()
+            match message["what"]:
+                case "go" if not self._go.done():
+                    self._go.set_result(message["start_ns"])
+                case "stop":
+                    self._stop_load()
+                case "abort":
+                    self._abort()
+                case "users" | "rate" | "pause" | "resume":
+                    self._crowds.command(message)
         if channel.closed:  # the supervisor is gone; the kernel ends us too
             self._loop.remove_reader(channel.fileno())
             self._abort()

@@ -15,13 +15,13 @@ import orjson
 from fastload.mock.words import ESCAPED, text_of
 
 _STREAM_HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
-_LAST_CHUNK: Final = b"0\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
 ID_BYTES: Final = 41
 """Length of an answer's id: `chatcmpl-` and 32 hex digits, as vLLM's."""
 _NO_ID: Final = b"\1" * ID_BYTES
 """Stands for the id in cached bytes; JSON never contains the character, so nothing else can match."""
-_MEAN_TOKEN_BYTES: Final = round(sum(map(len, ESCAPED)) / len(ESCAPED))
-_NATURAL_CLOCK_BYTES: Final = 16
+MEAN_TOKEN_BYTES: Final = round(sum(map(len, ESCAPED)) / len(ESCAPED))
+NATURAL_CLOCK_BYTES: Final = 16
 """Digits of CLOCK_MONOTONIC ns within the first 115 days of a machine's uptime; only used to size the padding."""
 
 
@@ -59,7 +59,8 @@ class Envelope(NamedTuple):
     """A JSON string with its quotes."""
 
 
-def _frame(event: bytes, *, chunked: bool) -> bytes:
+def frame(event: bytes, *, chunked: bool) -> bytes:
+    """Return an event as a chunk of its own, or as it is."""
     return b"%x\r\n%b\r\n" % (len(event), event) if chunked else event
 
 
@@ -105,7 +106,7 @@ def stream_parts(shape: StreamShape, answer_id: bytes, usage: Usage | None) -> S
     tail = blank.tail.replace(_NO_ID, answer_id)
     if usage is not None and shape.finish_reason is not None and not shape.cut:
         envelope = Envelope(answer_id, shape.created, shape.model)
-        tail += _frame(_event(envelope, b'"choices":[],"usage":' + usage.json()), chunked=shape.chunked)
+        tail += frame(_event(envelope, b'"choices":[],"usage":' + usage.json()), chunked=shape.chunked)
     head = blank.head.replace(_NO_ID, answer_id)
     return StreamParts(head, blank.prefix.replace(_NO_ID, answer_id), blank.middle, blank.suffix, tail + end)
 
@@ -121,15 +122,15 @@ def _blank_stream(shape: StreamShape) -> tuple[StreamParts, bytes]:
     if shape.close:
         head += b"connection: close\r\n"
     role = b'"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]'
-    head += b"\r\n" + _frame(_event(envelope, role), chunked=chunked)
+    head += b"\r\n" + frame(_event(envelope, role), chunked=chunked)
     prefix, middle, suffix = _token_event(envelope, shape)
     tail = end = b""
     if shape.finish_reason is not None and not shape.cut:
         last = b'"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"%b","stop_reason":null}]' % shape.finish_reason
-        tail = _frame(_event(envelope, last), chunked=chunked)
-        end = _frame(b"data: [DONE]\n\n", chunked=chunked)
+        tail = frame(_event(envelope, last), chunked=chunked)
+        end = frame(b"data: [DONE]\n\n", chunked=chunked)
     if chunked and not shape.cut:
-        end += _LAST_CHUNK
+        end += LAST_CHUNK
     return StreamParts(head, prefix, middle, suffix, tail), end
 
 
@@ -140,11 +141,11 @@ def _token_event(envelope: Envelope, shape: StreamShape) -> tuple[bytes, bytes |
     before, after = _event(envelope, b"\0").split(b"\0")
     if shape.send_clock:
         prefix, middle = before + b'"system_fingerprint":"', b'",' + opening
-        natural = len(prefix + middle + suffix) + _NATURAL_CLOCK_BYTES
+        natural = len(prefix + middle + suffix) + NATURAL_CLOCK_BYTES
     else:
         prefix, middle = before + opening, None
         natural = len(prefix + suffix)
-    missing = shape.event_bytes - natural - _MEAN_TOKEN_BYTES - len(after) - len(b',"padding":""')
+    missing = shape.event_bytes - natural - MEAN_TOKEN_BYTES - len(after) - len(b',"padding":""')
     padding = b',"padding":"%b"' % (b"x" * missing) if missing > 0 else b""
     return prefix, middle, suffix + padding + after
 

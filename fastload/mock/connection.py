@@ -16,6 +16,7 @@ from fastload.mock import answers
 from fastload.mock.faults import Fate
 from fastload.mock.http import RequestReader
 from fastload.mock.service import Answer, Service
+from fastload.mock.slots import Slots
 
 if TYPE_CHECKING:
     from fastload._native import Pump
@@ -39,6 +40,7 @@ class Host(Protocol):
     """Answers in the pump, by their ids."""
     close_after: int
     jitter: float
+    slots: Slots
     ttft_ns: int
     itl_ns: int
 
@@ -58,7 +60,19 @@ def _arrival_ns(ancillary: list[tuple[int, int, bytes]], now_ns: int) -> int:
 class Connection:
     """A connection from its acceptance to its end."""
 
-    __slots__ = ("_advancing", "_answer", "_answered", "_forget", "_host", "_id", "_reader", "aborted", "sock")
+    __slots__ = (
+        "_advancing",
+        "_answer",
+        "_answered",
+        "_forget",
+        "_host",
+        "_id",
+        "_place",
+        "_queued_ns",
+        "_reader",
+        "aborted",
+        "sock",
+    )
 
     def __init__(self, sock: socket.socket, host: Host, forget: Callable[[Connection], None]) -> None:
         """Take over a non-blocking socket; `forget` is called just before it is closed."""
@@ -76,6 +90,9 @@ class Connection:
         self._id = 0
         self._answered = 0
         self._advancing = False
+        self._place: bool | None = False
+        """Whether the present answer holds one of the server's slots; None: it waits for one."""
+        self._queued_ns = 0
 
     @property
     def counted(self) -> bool:
@@ -126,6 +143,7 @@ class Connection:
             self._host.active.pop(self._id, None)
             self._host.pump.cancel(self._id)
             self._id = 0
+        self._give_place_back()
         self._answer = None
         self._reader.close()
         self.aborted = abort
@@ -151,16 +169,34 @@ class Connection:
         self._advancing = False
 
     def _start(self, answer: Answer) -> None:
-        host = self._host
         self._answer = answer
+        if self._host.slots.limited and answer.fate is not None:
+            if not self._host.slots.take(self):
+                self._place = None
+                self._queued_ns = monotonic_ns()
+                return
+            self._place = True
+        self._give(answer, 0)
+
+    def begin(self) -> None:
+        """Give the answer that waited for a slot; its own time starts now, the client's started when it asked."""
+        answer = self._answer
+        assert answer is not None
+        self._place = True
+        self._give(answer, monotonic_ns() - self._queued_ns)
+        if self._answer is None:
+            self._advance()
+
+    def _give(self, answer: Answer, waited_ns: int) -> None:
+        host = self._host
         stream = answer.stream
         if stream is None:
-            handle = host.pump.reply(self.sock.fileno(), answer.due_ns, answer.data)
+            handle = host.pump.reply(self.sock.fileno(), answer.due_ns + waited_ns, answer.data)
         else:
             handle = host.pump.stream(
                 self.sock.fileno(),
                 arrival_ns=answer.due_ns,
-                ttft_ns=host.ttft_ns,
+                ttft_ns=host.ttft_ns + waited_ns,
                 itl_ns=host.itl_ns,
                 jitter=host.jitter,
                 tokens=answer.tokens,
@@ -187,7 +223,15 @@ class Connection:
         elif answer.close or (self._host.close_after and self._answered >= self._host.close_after):
             self.close()
 
+    def _give_place_back(self) -> None:
+        place, self._place = self._place, False
+        if place:
+            self._host.slots.give_back()
+        elif place is None:
+            self._host.slots.leave(self)
+
     def _settle(self, *, gone: bool) -> Answer:
+        self._give_place_back()
         answer = self._answer
         self._answer = None
         if answer is None:

@@ -48,6 +48,8 @@ class MockOptions:
     truncate_rate: float = 0.0
     stall: Stall | None = None
     coalesce: int = 1
+    slots: int = 0
+    """Answers given at once by a worker; further requests queue up. 0 = no limit."""
     close_after: int = 0
     """Responses after which a connection is closed unannounced; 0 = never."""
     event_bytes: int = 0
@@ -70,6 +72,7 @@ class MockOptions:
             ("--tokens", self.tokens, 1, MAX_TOKENS),
             ("--workers", self.workers, 1, MAX_WORKERS),
             ("--coalesce", self.coalesce, 1, MAX_COALESCE),
+            ("--slots", self.slots, 0, 1_000_000),
             ("--close-after", self.close_after, 0, 2**31),
             ("--event-bytes", self.event_bytes, 0, MAX_EVENT_BYTES),
             ("--ttft", self.ttft_s, 0, MAX_SECONDS),

@@ -1,7 +1,7 @@
-"""What the mock answers to a request: routes, checks of the OpenAI body, lengths, fates and the counts of all that.
+"""What the mock answers to a request: routes, checks of the body, lengths, fates and the counts of all that.
 
-Knows no sockets and no loop: it turns a `Request` into an `Answer` and is told how that ended. Invariant: every answer of the
-completions endpoint is counted in `requests` when it is made and in exactly one of completed, http_500, aborted, truncated and
+Knows no sockets and no loop: it turns a `Request` into an `Answer` and is told how that ended. Invariant: every answer of an
+API's endpoint is counted in `requests` when it is made and in exactly one of completed, http_500, aborted, truncated and
 client_gone when it is settled.
 """
 
@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from fastload.mock import answers
 from fastload.mock.answers import Envelope, StreamParts, StreamShape, Usage
+from fastload.mock.apis import PATHS, Demand, api_of, error_body
+from fastload.mock.asked import Asked, BadRequestError, flag, model_of, read_object, section, token_limit, words_of_messages
 from fastload.mock.faults import Fate, Faults
 from fastload.mock.http import Request
 from fastload.mock.options import MockOptions
+from fastload.mock.streams import api_stream, whole_body
 from fastload.mock.truth import Counts
 
 COMPLETIONS: Final = "/v1/chat/completions"
+_ASKED_FAILURE: Final = "a failure that was asked for with --error-rate"
 
 
 class Answer(NamedTuple):
@@ -35,20 +39,7 @@ class Answer(NamedTuple):
     close: bool = False
     """The connection ends with this answer."""
     fate: Fate | None = None
-    """None: not an answer of the completions endpoint, so it is not counted."""
-
-
-class _BadRequestError(Exception):
-    """The body of a request is not what the API takes; the text says why."""
-
-
-class _Chat(NamedTuple):
-    stream: bool
-    include_usage: bool
-    model: bytes
-    tokens: int
-    finish_reason: bytes
-    prompt_tokens: int
+    """None: not an answer of an API's endpoint, so it is not counted."""
 
 
 class Service:
@@ -90,6 +81,7 @@ class Service:
         self._serial = 0
         self._routes: dict[str, tuple[str, Callable[[Request], Answer]]] = {
             COMPLETIONS: ("POST", self._complete),
+            **dict.fromkeys(PATHS, ("POST", self._complete_as)),
             "/v1/models": ("GET", lambda request: self._json(request, answers.models(options.model, created))),
             "/health": ("GET", lambda request: self._json(request, b"{}")),
             "/truth": ("GET", lambda request: self._json(request, self._truth())),
@@ -137,96 +129,95 @@ class Service:
 
     def _complete(self, request: Request) -> Answer:
         try:
-            chat = self._read_chat(request.body)
-        except _BadRequestError as bad:
+            chat = self._read_chat(read_object(request.body))
+        except BadRequestError as bad:
             return self._error(request, HTTPStatus.BAD_REQUEST, str(bad))
         self.counts.requests += 1
         self._serial += 1
         fate = self._faults.draw(stream=chat.stream)
         if fate is Fate.HTTP_500:
             self.counts.http_500 += 1
-            return self._error(request, HTTPStatus.INTERNAL_SERVER_ERROR, "a failure that was asked for with --error-rate")
+            return self._error(request, HTTPStatus.INTERNAL_SERVER_ERROR, _ASKED_FAILURE)
         self.counts.prompt_tokens += chat.prompt_tokens
         answer_id = self._id_prefix + b"%016x" % self._serial
         if chat.stream:
             return self._stream(request, chat, answer_id, fate)
         envelope = Envelope(answer_id, self._created, chat.model)
         body = answers.completion(envelope, finish_reason=chat.finish_reason, usage=Usage(chat.prompt_tokens, chat.tokens))
-        wait_ns = self._ttft_ns + self._itl_ns * (chat.tokens - 1)
+        return self._whole_answer(request, chat, fate, body)
+
+    def _whole_answer(self, request: Request, asked: Asked, fate: Fate, body: bytes) -> Answer:
+        wait_ns = self._ttft_ns + self._itl_ns * max(asked.tokens - 1, 0)
         close = not request.keep_alive
         data = answers.http(HTTPStatus.OK, body, close=close)
-        return Answer(request.arrival_ns + wait_ns, data=data, tokens=chat.tokens, close=close, fate=fate)
+        return Answer(request.arrival_ns + wait_ns, data=data, tokens=asked.tokens, close=close, fate=fate)
 
-    def _stream(self, request: Request, chat: _Chat, answer_id: bytes, fate: Fate) -> Answer:
-        close = not request.keep_alive
+    def _stream(self, request: Request, chat: Asked, answer_id: bytes, fate: Fate) -> Answer:
+        shape = self._shape(request, chat, fate)
+        usage = Usage(chat.prompt_tokens, chat.tokens) if chat.include_usage else None
+        return self._streamed(request, chat, fate, shape, answers.stream_parts(shape, answer_id, usage))
+
+    def _shape(self, request: Request, asked: Asked, fate: Fate) -> StreamShape:
         chunked = not request.http_1_0
-        complete = fate is Fate.COMPLETE
-        shape = StreamShape(
+        return StreamShape(
             created=self._created,
-            model=chat.model,
-            finish_reason=chat.finish_reason if complete else None,
+            model=asked.model,
+            finish_reason=asked.finish_reason if fate is Fate.COMPLETE else None,
             chunked=chunked,
-            close=close or not chunked,
+            close=not request.keep_alive or not chunked,
             send_clock=self._options.send_clock,
             event_bytes=self._options.event_bytes,
             cut=fate is Fate.ABORTED,
         )
-        usage = Usage(chat.prompt_tokens, chat.tokens) if chat.include_usage else None
-        parts = answers.stream_parts(shape, answer_id, usage)
-        tokens = chat.tokens if complete else self._faults.cut_after(chat.tokens)
-        return Answer(request.arrival_ns, stream=parts, tokens=tokens, chunked=chunked, close=close or not chunked, fate=fate)
 
-    def _read_chat(self, body: bytes) -> _Chat:
-        try:
-            given = orjson.loads(body)
-        except orjson.JSONDecodeError as bad:
-            raise _BadRequestError(f"the body is not JSON: {bad}") from None
-        if not isinstance(given, dict):
-            raise _BadRequestError("the body is not a JSON object")
-        stream = given.get("stream") or False
-        options = given.get("stream_options") or {}
-        if not isinstance(stream, bool) or not isinstance(options, dict):
-            raise _BadRequestError("stream must be a boolean and stream_options an object")
+    def _streamed(self, request: Request, asked: Asked, fate: Fate, shape: StreamShape, parts: StreamParts) -> Answer:
+        tokens = asked.tokens if fate is Fate.COMPLETE else self._faults.cut_after(asked.tokens)
+        return Answer(request.arrival_ns, stream=parts, tokens=tokens, chunked=shape.chunked, close=shape.close, fate=fate)
+
+    def _read_chat(self, given: dict[str, Any]) -> Asked:
+        options = section(given, "stream_options")
         if given.get("n", 1) != 1:
-            raise _BadRequestError("n must be 1")
-        model = given.get("model")
-        if model is not None and not isinstance(model, str):
-            raise _BadRequestError("model must be a string")
-        limit = _token_limit(given)
+            raise BadRequestError("n must be 1")
+        limit = token_limit(given, "max_completion_tokens", "max_tokens")
+        return self._asked(given, options, (flag(given, "stream"), limit, words_of_messages(given.get("messages"))))
+
+    def _asked(self, given: dict[str, Any], options: dict[str, Any], demand: Demand) -> Asked:
+        stream, limit, prompt_tokens = demand
         tokens = self._options.tokens if limit is None else min(limit, self._options.tokens)
-        return _Chat(
+        return Asked(
             stream=stream,
             include_usage=options.get("include_usage") is True,
-            model=self._model if model is None else orjson.dumps(model),
+            model=model_of(given, self._model),
             tokens=tokens,
             finish_reason=b"length" if limit is not None and limit <= tokens else b"stop",
-            prompt_tokens=_prompt_tokens(given.get("messages")),
+            prompt_tokens=prompt_tokens,
         )
 
+    def _complete_as(self, request: Request) -> Answer:
+        """Answer one of the other APIs, decided by the path."""
+        try:
+            given = read_object(request.body)
+            api = api_of(request.path, given)
+            asked = self._asked(given, section(given, "stream_options"), api.read(given))
+        except BadRequestError as bad:
+            return self._api_error(request, HTTPStatus.BAD_REQUEST, str(bad))
+        if not api.generates:
+            asked = asked._replace(tokens=0)
+        self.counts.requests += 1
+        self._serial += 1
+        fate = self._faults.draw(stream=asked.stream)
+        if fate is Fate.HTTP_500:
+            self.counts.http_500 += 1
+            return self._api_error(request, HTTPStatus.INTERNAL_SERVER_ERROR, _ASKED_FAILURE)
+        self.counts.prompt_tokens += asked.prompt_tokens
+        answer_id = self._id_prefix + b"%016x" % self._serial
+        usage = Usage(asked.prompt_tokens, asked.tokens)
+        if not asked.stream:
+            body = whole_body(api, Envelope(answer_id, self._created, asked.model), asked.finish_reason, usage)
+            return self._whole_answer(request, asked, fate, body)
+        shape = self._shape(request, asked, fate)
+        parts = api_stream(api, shape, answer_id, usage, include_usage=asked.include_usage)
+        return self._streamed(request, asked, fate, shape, parts)
 
-def _token_limit(given: dict[str, object]) -> int | None:
-    for key in ("max_completion_tokens", "max_tokens"):
-        limit = given.get(key)
-        if limit is None:
-            continue
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-            raise _BadRequestError(f"{key} must be a positive integer")
-        return limit
-    return None
-
-
-def _prompt_tokens(messages: object) -> int:
-    """Count words: the mock has no tokenizer, and whoever checks its count should not need one."""
-    if not isinstance(messages, list) or not messages:
-        raise _BadRequestError("messages must be a non-empty array")
-    words = 0
-    for message in messages:
-        if not isinstance(message, dict):
-            raise _BadRequestError("each message must be an object")
-        content = message.get("content")
-        parts = content if isinstance(content, list) else [{"text": content}]
-        for part in parts:
-            text = part.get("text") if isinstance(part, dict) else None
-            if isinstance(text, str):
-                words += len(text.split())
-    return words
+    def _api_error(self, request: Request, status: HTTPStatus, message: str) -> Answer:
+        return self._whole(request, status, error_body(request.path, status, message))

@@ -22,6 +22,7 @@ from fastload.clock import monotonic_ns, utc_now
 from fastload.mock.connection import Connection
 from fastload.mock.options import MockOptions
 from fastload.mock.service import Service
+from fastload.mock.slots import Slots
 from fastload.mock.truth import Counts, Distribution, Truth
 from fastload.mock.words import ESCAPED
 
@@ -77,6 +78,7 @@ class Worker:
         self.active: dict[int, Connection] = {}
         self.close_after = options.close_after
         self.jitter = options.jitter
+        self.slots = Slots(options.slots)
         self.ttft_ns = round(options.ttft_s * 1e9)
         self.itl_ns = round(options.itl_s * 1e9)
         self.service = Service(

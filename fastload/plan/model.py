@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -105,6 +105,18 @@ class Plan(Frozen):
     """Keep prompts and outputs, each cut at so many characters."""
     slo: Texts = ()
     """Gates as `fastload.verdict.gates` reads them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trace_bounds(cls, data: Any) -> Any:
+        """Let a trace that is played once end the load, unless something else does."""
+        if not isinstance(data, dict) or data.get("trace") is None:
+            return data
+        trace, load = data["trace"], data.get("load") or {}
+        loops = trace.get("at_end") == "loop" if isinstance(trace, dict) else getattr(trace, "at_end", None) == "loop"
+        if loops or not isinstance(load, dict) or any(load.get(key) is not None for key in ("duration", "duration_s", "requests")):
+            return data
+        return {**data, "load": {**load, "to_the_end": True}}
 
     @field_validator("targets", mode="after")
     @classmethod

@@ -6,7 +6,7 @@ Invariant: `load_plan` of what `to_yaml` returns gives an equal plan.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import AliasChoices, BaseModel
@@ -14,6 +14,9 @@ from pydantic import AliasChoices, BaseModel
 from fastload.plan.model import Plan
 from fastload.plan.target import Target
 from fastload.plan.units import format_cpus, format_duration_s
+
+_SHOWN_WHEN_SET: Final = frozenset({"price", "contest"})
+"""Sections that say nothing of most runs: shown only where something in them is not as it is anyway."""
 
 
 def to_yaml(plan: Plan) -> str:
@@ -33,7 +36,8 @@ def _mapping(model: BaseModel) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name, info in type(model).model_fields.items():
         value = getattr(model, name)
-        if value is None or value in ((), {}):
+        default = info.get_default(call_default_factory=True, validated_data={})
+        if value is None or (value in ((), {}) and value == default) or (name in _SHOWN_WHEN_SET and value == default):
             continue
         alias = info.validation_alias
         if isinstance(alias, AliasChoices):
@@ -53,4 +57,6 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return int(value)
     return dict(value) if isinstance(value, dict) else value

@@ -17,7 +17,7 @@ import orjson
 from numpy.typing import NDArray
 
 from fastload.errors import FastloadError
-from fastload.samples.layout import RECORD_REUSED, Outcome
+from fastload.samples.layout import RECORD_RETRIED, RECORD_REUSED, RECORD_SHORTENED, Outcome
 from fastload.stats import metrics
 from fastload.stats.facts import RunFacts
 from fastload.stats.metrics import Records
@@ -32,7 +32,8 @@ _STAMPS: Final[Mapping[str, tuple[str, str]]] = {
     "end_ms": ("end_ns", "end of the response, or the moment it failed"),
 }
 COLUMNS: Final[Mapping[str, str]] = {
-    "request_id": "index of the request in the plan",
+    "request_id": "index of the request, or of the conversation, in the plan",
+    "turn": "which request of its conversation it is, from 1",
     "user": "index of the user that sent it",
     "worker": "worker process",
     "endpoint": "name of the target",
@@ -40,6 +41,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "status": "HTTP status; empty = no response head",
     "attempts": "how many times it was put on a wire",
     "streamed": "1 = the response was an event stream",
+    "retried": "1 = a failed attempt that was followed by another",
+    "shortened": "1 = fewer tokens came than ignore_eos demanded",
     "reused": "1 = sent over a connection that had carried a request before",
     "measured": "1 = it belongs to the latency population (completed, sent inside the measured window)",
     **{name: f"{text}; ms since the start of the load" for name, (_, text) in _STAMPS.items()},
@@ -86,6 +89,10 @@ def _columns(facts: RunFacts, records: Records) -> dict[str, list[bytes]]:
         "outcome": _names(records["outcome"], outcomes),
         "status": _cells(status, status != 0),
         "streamed": _cells(metrics.streamed(records).astype(np.uint8)),
+        "request_id": _cells(records["request_id"] & np.uint64((1 << 40) - 1)),
+        "turn": _cells((records["request_id"] >> np.uint64(40)) + np.uint64(1)),
+        "retried": _cells(((records["flags"] & RECORD_RETRIED) != 0).astype(np.uint8)),
+        "shortened": _cells(((records["flags"] & RECORD_SHORTENED) != 0).astype(np.uint8)),
         "reused": _cells(((records["flags"] & RECORD_REUSED) != 0).astype(np.uint8)),
         "measured": _cells(measured.astype(np.uint8)),
     }
@@ -97,7 +104,7 @@ def _columns(facts: RunFacts, records: Records) -> dict[str, list[bytes]]:
         columns[name] = _cells(records[field] / _NS_PER_MS, records[field] != 0)
     for name in ("output_tokens", "input_tokens"):
         columns[name] = _cells(records[name], records[name] >= 0)
-    for name in ("request_id", "user", "worker", "attempts", "events", "coalesced", "body_bytes"):
+    for name in ("user", "worker", "attempts", "events", "coalesced", "body_bytes"):
         columns[name] = _cells(records[name])
     return columns
 

@@ -58,7 +58,8 @@ RECORD_DTYPE: Final = np.dtype(
         ("worker", "<u2"),
         ("endpoint", "u1"),
         ("flags", "u1"),  # RECORD_*
-        ("reserved", "<u4", (3,)),
+        ("asked_tokens", "<u4"),  # output tokens the server was told to give, no fewer; 0 = it was free to stop
+        ("held_ns", "<u8"),  # how long a limit of the plan (requests in flight, prefills) held it back
     ]
 )
 """One finished request: `REQUEST_RECORD_BYTES` bytes, two cache lines."""
@@ -67,6 +68,10 @@ RECORD_STREAMED: Final = 1
 """The response was an event stream, so token times exist."""
 RECORD_REUSED: Final = 2
 """It went over a connection that had carried a request before."""
+RECORD_SHORTENED: Final = 4
+"""It completed with fewer output tokens than `asked_tokens`."""
+RECORD_RETRIED: Final = 8
+"""Another attempt of the same request followed this one."""
 
 
 class Outcome(IntEnum):
@@ -117,7 +122,7 @@ COUNTERS: Final = (
     "bytes",  # bytes received
     "users",  # users alive; written by Python
     "in_flight",  # requests in flight; written by Python
-    "local_0",
+    "missed",  # arrivals that found no place; written by Python
     "local_1",
 )
 """The worker's counters in the order of `fl_counter`; 64 bits each, one writer."""

@@ -14,9 +14,9 @@ def striped(total: int, workers: int, worker: int) -> range:
     return range(worker, total, workers)
 
 
-def useful_workers(workers: int, users: int, requests: int | None) -> int:
-    """Return how many of `workers` can have both a user and, where requests are counted, a request.
+def useful_workers(workers: int, users: int | None, requests: int | None) -> int:
+    """Return how many of `workers` can have both a user (None = any number) and, where requests are counted, a request.
 
     More would hold a share of the requests with nobody to send it, and the run would fall short of its total.
     """
-    return max(1, min(workers, users, users if requests is None else requests))
+    return max(1, min(limit for limit in (workers, users, requests) if limit is not None))

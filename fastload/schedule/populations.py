@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fastload.plan.load_section import Load
 from fastload.plan.model import Plan
+from fastload.schedule.closed import ClosedLoop
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,21 @@ class Population:
     weights: tuple[float, ...]
     """Shares of its requests, one for each endpoint; they sum to 1."""
     load: Load
+
+
+def most_connections(plan: Plan) -> int | None:
+    """Return how many connections a plan may have open at once; None = the schedule sets no limit."""
+    total = 0
+    for population in populations(plan):
+        load = population.load
+        if load.open_loop or plan.trace is not None:
+            if load.max_in_flight is None:
+                return None
+            total += load.max_in_flight
+        else:
+            # A user of a mix keeps a connection to each server it has been sent to.
+            total += ClosedLoop.of(load).most_users * len(population.endpoints)
+    return total
 
 
 def populations(plan: Plan) -> tuple[Population, ...]:

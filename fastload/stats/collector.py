@@ -136,7 +136,10 @@ class Collector:
         self._bin_spill()
 
     def records(self) -> Records:
-        """Return every record so far, in the order they came. Do not write to it: a second call may return the same array."""
+        """Return every record so far, in the order they came.
+
+        A second call may return the same array: only who completes records after the run (`engine.journal`) writes to it.
+        """
         have = sum(len(chunk) for chunk in self._chunks) - (_CHUNK_RECORDS - self._filled)
         if have <= 0:
             return np.zeros(0, dtype=RECORD_DTYPE)

@@ -6,8 +6,10 @@ nanoseconds unless a name says otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,8 @@ class WorkerFacts:
     users: int
     started: int
     """Requests started."""
+    missed: int
+    """Arrivals that found no place within the limit of requests in flight."""
     cpu_s: float
     rss_peak_bytes: int
     pss_bytes: int
@@ -86,6 +90,13 @@ class UserSample:
     in_flight: int
 
 
+class TextJournal(Protocol):
+    """Prompts and answers one worker kept."""
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Yield an entry a response: request_id, outcome, prompt, output."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunFacts:
     """One run, as it ended."""
@@ -113,6 +124,12 @@ class RunFacts:
     """One example text per (Outcome, HTTP status)."""
     interrupted: int = 0
     """How often Ctrl-C was pressed."""
+    stop_reason: str | None = None
+    """Why the load ended before its time; None when it did not."""
+    steady: str | None = None
+    """What the search for the steady part found; None when it was not asked for."""
+    journals: tuple[TextJournal, ...] = ()
+    """Where texts were kept."""
     reasons: tuple[str, ...] = ()
     """What the engine itself knows to have spoiled the run (ports exhausted, file limit hit, ...)."""
 
@@ -144,3 +161,8 @@ class LiveFrame:
     samples_lost: int
     receive_clock: str
     """kernel or user."""
+    missed: int = 0
+    paused: bool = False
+    open_loop: bool = False
+    level: float | None = None
+    """Users or rate last asked for by a command; None = the plan's schedule is in force."""

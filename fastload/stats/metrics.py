@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fastload.samples.layout import RECORD_STREAMED, Outcome
+from fastload.samples.layout import RECORD_RETRIED, RECORD_SHORTENED, RECORD_STREAMED, Outcome
 
 Records = NDArray[np.void]
 """Rows of `RECORD_DTYPE`."""
@@ -44,8 +44,8 @@ class Metric:
 
 
 def measured(records: Records, window_start_ns: int, window_end_ns: int) -> Flags:
-    """Select the latency population: completed requests sent inside the measured window [start, end)."""
-    completed: Flags = records["outcome"] == Outcome.COMPLETED
+    """Select the latency population: completed and not shortened requests sent inside the measured window [start, end)."""
+    completed: Flags = (records["outcome"] == Outcome.COMPLETED) & ((records["flags"] & RECORD_SHORTENED) == 0)
     return completed & sent_inside(records, window_start_ns, window_end_ns)
 
 
@@ -54,6 +54,12 @@ def sent_inside(records: Records, window_start_ns: int, window_end_ns: int) -> F
     sent = records["sent_ns"]
     inside: Flags = (sent != 0) & (sent >= np.uint64(window_start_ns)) & (sent < np.uint64(window_end_ns))
     return inside
+
+
+def final(records: Records) -> Records:
+    """Return the records that end their request: all but the attempts that were followed by another."""
+    followed = (records["flags"] & RECORD_RETRIED) != 0
+    return records[~followed] if followed.any() else records
 
 
 def streamed(records: Records) -> Flags:
@@ -142,9 +148,11 @@ def lateness(records: Records) -> Values:
 def own_lateness(records: Records) -> Values:
     """Return what the generator itself added: lateness without the connection set-up, at least 0.
 
-    A server slow to accept makes a request leave late through no fault of the generator, so validity looks at this one.
+    A server slow to accept makes a request leave late through no fault of the generator, and so does a limit that the plan sets, so
+    validity looks at this one. A request that had to be put on a wire again has none: it left late because of what became of its first attempt.
     """
-    return np.maximum(lateness(records) - records["connect_ns"].astype(np.float64), 0.0)
+    own = np.maximum(lateness(records) - (records["connect_ns"] + records["held_ns"]).astype(np.float64), 0.0)
+    return np.where(records["attempts"] > 1, np.nan, own)
 
 
 _ALL: Final = (

@@ -82,6 +82,10 @@ class Run(_Model):
     total_s: float
     """The same with the drain."""
     interrupted: int
+    stop_reason: str | None = None
+    """Why the load ended before its time; null when it did not."""
+    steady: str | None = None
+    """What the search for the steady part of the load found; null when it was not asked for."""
     """How often Ctrl-C was pressed."""
 
 
@@ -117,9 +121,13 @@ class Requests(_Model):
     completed: int
     failed: int
     cancelled: int
-    missed: int
-    """Scheduled but never started; always 0 in closed loop."""
+    missed: int | None
+    """Scheduled but never started; always 0 in closed loop; null for one endpoint of several."""
     attempts: int
+    retried: int | None = None
+    """Failed attempts that were followed by another; they are in no other count. Null for one endpoint of several."""
+    shortened: int = 0
+    """Completed with fewer tokens than `ignore_eos` demanded; they count in no latency."""
 
 
 class ErrorGroup(_Model):
@@ -227,6 +235,17 @@ class Endpoint(_Model):
     latency_ms: Latency
 
 
+class TurnRow(_Model):
+    """One turn of the conversations, the first being 1; the last row holds all further ones."""
+
+    turn: int
+    requests: int
+    completed: int
+    input_tokens_mean: float | None
+    latency_ms: dict[str, Quantiles | None]
+    """ttft, tpot and e2e."""
+
+
 class TimelineRow(_Model):
     """One second since the load's epoch, drain included; a request or event is counted in the second it happened in."""
 
@@ -281,6 +300,8 @@ class Summary(_Model):
     generator: Generator
     endpoints: dict[str, Endpoint]
     timeline: list[TimelineRow]
+    turns: list[TurnRow] | None = None
+    """Only where pieces of work have several turns."""
     search: dict[str, Any] | None = None
     """Only from `fastload search`."""
     verdict: Verdict

@@ -14,7 +14,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fastload.samples.layout import Outcome
+from fastload.samples.layout import RECORD_SHORTENED, Outcome
 from fastload.stats import kernels as k
 from fastload.stats import metrics
 from fastload.stats.blocks import NS_PER_MS, NS_PER_US, exact_block, histogram_block, short_block
@@ -39,6 +39,7 @@ from fastload.stats.result import (
     Worker,
 )
 from fastload.stats.timeline import timeline
+from fastload.stats.turns import TURN_SHIFT, turns
 
 USER_READS_TOLERATED: Final = 0.001
 """Share of reads without a kernel stamp up to which the run counts as kernel-stamped; the exact number is in the result."""
@@ -49,18 +50,25 @@ def summarise(facts: RunFacts, collector: Collector) -> Summary:
 
     The collector must be finished.
     """
-    records = collector.records()
+    everything = collector.records()
+    records = metrics.final(everything)
     whole = _endpoint(facts, records, collector, None)
+    requests = whole.requests.model_copy(
+        update={"missed": sum(worker.missed for worker in facts.workers), "retried": len(everything) - len(records)}
+    )
     return Summary(
         run=_run(facts),
         clock=_clock(facts, collector),
-        requests=whole.requests,
+        requests=requests,
         errors=whole.errors,
         tokens=whole.tokens,
         throughput=whole.throughput,
         latency_ms=whole.latency_ms,
         generator=_generator(facts, records),
-        endpoints=_endpoints(facts, records, collector, whole),
+        endpoints=_endpoints(facts, records, collector, whole.model_copy(update={"requests": requests})),
+        turns=turns(facts, records)
+        if facts.plan.sessions is not None or bool((records["request_id"] >> TURN_SHIFT).any())
+        else None,
         timeline=timeline(facts, collector, records),
         verdict=Verdict(status="PASS", checks=[]),
     )
@@ -100,6 +108,8 @@ def _run(facts: RunFacts) -> Run:
         load_s=(facts.window_end_ns - facts.load_start_ns) / 1e9,
         total_s=(facts.end_ns - facts.load_start_ns) / 1e9,
         interrupted=facts.interrupted,
+        stop_reason=facts.stop_reason,
+        steady=facts.steady,
     )
 
 
@@ -139,7 +149,9 @@ def _requests(records: Records) -> Requests:
         completed=completed,
         failed=len(records) - completed - cancelled,
         cancelled=cancelled,
-        missed=0,
+        missed=None,
+        retried=None,
+        shortened=int(np.count_nonzero(records["flags"] & RECORD_SHORTENED)),
         attempts=int(records["attempts"].sum(dtype=np.int64)),
     )
 

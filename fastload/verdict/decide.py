@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fastload.errors import ExitCode
 from fastload.stats.collector import Collector
 from fastload.stats.facts import RunFacts
-from fastload.stats.metrics import Records
+from fastload.stats.metrics import Records, final
 from fastload.stats.result import CheckResult, Requests, Status, Summary, Throughput, Verdict
 from fastload.stats.summary import summarise
 from fastload.verdict.gates import Gate, evaluate, parse_gates
@@ -31,7 +31,7 @@ def assess(facts: RunFacts, collector: Collector) -> tuple[Summary, ExitCode]:
     status, code = decide(reasons, measured.requests, checks, facts.interrupted)
     if reasons:
         checks = [check.model_copy(update={"status": "INVALID"}) for check in checks]
-    good = _with_goodput(gates, facts, collector.records(), measured)
+    good = _with_goodput(gates, facts, final(collector.records()), measured)
     summary = good.model_copy(
         update={
             "generator": measured.generator.model_copy(update={"valid": not reasons, "reasons": reasons}),

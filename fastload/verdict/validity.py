@@ -52,9 +52,9 @@ def _broken(facts: RunFacts, summary: Summary) -> list[str]:
         reasons += _unbalanced(worker)
     alive = all(worker.died is None for worker in facts.workers)
     requests = summary.requests
-    records = sum(worker.records_read for worker in facts.workers)
-    if alive and records != requests.started:
-        reasons.append(f"ledger: {records} request records read but {requests.started} counted (limit: equal); {_BUG}")
+    records, counted = sum(worker.records_read for worker in facts.workers), requests.started + (requests.retried or 0)
+    if alive and records != counted:
+        reasons.append(f"ledger: {records} request records read but {counted} counted (limit: equal); {_BUG}")
     read = sum(worker.tokens_read for worker in facts.workers)
     if alive and read != summary.tokens.events:
         reasons.append(f"ledger: {read} token samples read but {summary.tokens.events} counted (limit: equal); {_BUG}")

@@ -12,6 +12,13 @@ from typing import Final
 PURPOSE_INPUT_LENGTH: Final = 1
 PURPOSE_OUTPUT_LENGTH: Final = 2
 PURPOSE_WORDS: Final = 3
+PURPOSE_CORPUS: Final = 4
+PURPOSE_PREFIX: Final = 5
+PURPOSE_ORDER: Final = 6
+PURPOSE_ENDPOINT: Final = 7
+PURPOSE_SUFFIX: Final = 8
+PURPOSE_SALT: Final = 9
+# 32 and above belong to sessions and traces.
 
 _KEY: Final = struct.Struct("<QQB")
 

@@ -1,167 +1,145 @@
-"""Complete HTTP/1.1 requests, ready to hand to a socket.
+"""Complete HTTP/1.1 requests of one endpoint, ready to hand to a socket.
 
-Everything that does not change from request to request is built once. Knows nothing of connections or of when a request leaves.
-Invariant: `request(index)` depends only on the plan and the index, so any worker builds the same bytes, in any order.
+Everything that does not change from request to request is built once; long texts are kept once and sent in blocks of their own.
+Knows nothing of connections or of when a request leaves. Invariant: a request depends only on the plan, its index and, where
+prompts grow, the elapsed time, so any worker builds the same bytes, in any order.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
-from fastload import __version__
 from fastload.dialects.base import ChatRequest, Dialect, Message
-from fastload.errors import FastloadError
 from fastload.plan.model import Plan
 from fastload.plan.target import Target
-from fastload.workload.distribution import Distribution, parse_distribution
-from fastload.workload.draws import PURPOSE_INPUT_LENGTH, PURPOSE_OUTPUT_LENGTH
-from fastload.workload.prompts import load_prompts
-from fastload.workload.words import words
+from fastload.workload.distribution import parse_distribution
+from fastload.workload.draws import PURPOSE_OUTPUT_LENGTH
+from fastload.workload.heads import endpoint_path, join_path, request_head, request_headers, streamed
+from fastload.workload.sources import make_source
+from fastload.workload.splicing import SHARED_BYTES, Splicer, few_blocks
+from fastload.workload.words import Block
+from fastload.workload.work import Data
 
-DEFAULT_INPUT_TOKENS: Final = "100"
+__all__ = ["DEFAULT_OUTPUT_TOKENS", "Built", "RequestBuilder", "endpoint_path", "join_path", "request_headers"]
+
 DEFAULT_OUTPUT_TOKENS: Final = "128"
-"""Sent as `max_tokens` when the plan gives no output length, so that every response and thus the run is bounded."""
-API_KEY_VARIABLES: Final = ("FASTLOAD_API_KEY", "OPENAI_API_KEY")
-"""Where the API key is looked for when the plan names no variable, in this order."""
-
-_Messages = Callable[[int], list[Message]]
+"""Asked for when neither the plan nor the prompt gives an output length, so that every response and thus the run is bounded."""
+_LENGTH_KEYS: Final = ("max_tokens", "max_completion_tokens")
+_BODILESS: Final = frozenset({"GET", "DELETE"})
 
 
-def endpoint_path(plan: Plan, target: Target, dialect: Dialect) -> str:
-    """Return the path of the request line: the target's base and the endpoint's path, without a part said twice.
+class Built(NamedTuple):
+    """A request and what it asks for."""
 
-    `http://h:8000`, `http://h:8000/v1` and `http://h:8000/v1/chat/completions` all lead to `/v1/chat/completions`.
-    """
-    return join_path(target.base_path, plan.path or dialect.path)
-
-
-def join_path(base: str, path: str) -> str:
-    """Return `base` + `path`, where a tail of `base` that is also the head of `path` (whole segments) stands once."""
-    segments = path.split("/")
-    for count in range(len(segments), 1, -1):
-        head = "/".join(segments[:count])
-        if base.endswith(head) and head != "/":
-            return base.removesuffix(head) + path
-    return base + path
-
-
-def request_headers(plan: Plan, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the headers common to all requests to the plan's server, Host aside: fastload's own, the API key's, the user's on top.
-
-    Raises:
-        FastloadError: the environment variable the plan names is not set, or the key in it cannot stand in a header.
-    """
-    headers = {
-        "User-Agent": f"fastload/{__version__}",
-        "Accept": "text/event-stream" if plan.stream else "application/json",
-        # A compressed stream cannot be stamped token by token.
-        "Accept-Encoding": "identity",
-        "Content-Type": "application/json",
-    }
-    key = _api_key(plan.api_key_env, environ)
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
-    for name, value in plan.headers.items():
-        for own in [own for own in headers if own.lower() == name.lower()]:
-            del headers[own]
-        headers[name] = value
-    return headers
-
-
-def _api_key(variable: str | None, environ: Mapping[str, str]) -> str | None:
-    if variable is not None and not environ.get(variable):
-        raise FastloadError(
-            f"the environment variable {variable} is not set", why="--api-key-env names it", hint=f"export {variable}=..."
-        )
-    for name in API_KEY_VARIABLES if variable is None else (variable,):
-        key = environ.get(name, "").strip()
-        if key:
-            if not key.isascii() or not key.isprintable():
-                raise FastloadError(f"the API key in {name} holds a line break or a character that no header can carry")
-            return key
-    return None
+    data: Data
+    max_tokens: int
+    asked_tokens: int
+    """Output tokens demanded, to the one; 0 = none demanded."""
 
 
 class RequestBuilder:
-    """Builds the bytes of any request of a run.
+    """Builds any request to one endpoint.
 
     Args:
-        plan: the plan; its prompt file is read here, once.
+        plan: the plan as that endpoint's target sees it (`Plan.for_target`); its prompt file is read here, once.
         target: the server the requests go to.
         dialect: how that server speaks.
+        prompts: whether requests will be asked for by index; without, only `render` works and no prompt file is read.
 
     Raises:
         FastloadError: a bad distribution, an unreadable prompt file, or an API key that is missing or unusable.
     """
 
-    def __init__(self, plan: Plan, target: Target, dialect: Dialect) -> None:
-        prompts = plan.prompts
-        self._plan = plan
+    def __init__(self, plan: Plan, target: Target, dialect: Dialect, *, prompts: bool = True) -> None:
+        section = plan.prompts
+        self.plan: Final = plan
         self._dialect = dialect
-        self._seed = prompts.seed
-        self._output = parse_distribution(prompts.output_tokens or DEFAULT_OUTPUT_TOKENS, "--output-tokens")
-        self._messages, alike = self._source()
+        self._seed = section.seed
+        self._given = section.output_tokens is not None
+        self._output = parse_distribution(section.output_tokens or DEFAULT_OUTPUT_TOKENS, "--output-tokens")
         self.path: Final = endpoint_path(plan, target, dialect)
-        self._head = self._build_head(target)
-        self.constant: Final = self._encode(0) if alike and self._output.fixed is not None else None
+        self._head, self._bare_head = request_head(plan, target, dialect, self.path)
+        self._plain = ChatRequest([], 1, plan.model, streamed(plan, dialect), section.ignore_eos, {}, section.body)
+        self._body_length = next((n for key in _LENGTH_KEYS if isinstance(n := section.body.get(key), int)), None)
+        self._source = make_source(section) if prompts else None
+        fields = {} if self._source is None else self._source.ask(0, 0.0).prompt.fields
+        self._splicer = Splicer(dialect, replace(self._plain, fields=fields))
+        if self._source is not None:
+            self._source.prepare(self._splicer)
+        alike = self._source is not None and self._source.alike and self._output.fixed is not None
+        self._constant = self._build(0, 0.0) if alike else None
+
+    @property
+    def constant(self) -> Data | None:
         """The request all indices share; None when they differ."""
+        return None if self._constant is None else self._constant.data
+
+    @property
+    def total(self) -> int | None:
+        """Requests there are; None = no end."""
+        return None if self._source is None else self._source.total
+
+    def build(self, index: int, elapsed_s: float = 0.0) -> Built:
+        """Return request number `index` of the run, built `elapsed_s` after the start of the load."""
+        return self._build(index, elapsed_s) if self._constant is None else self._constant
 
     def request(self, index: int) -> bytes:
-        """Return the complete request number `index` of the run: head and body."""
-        if self.constant is not None:
-            return self.constant
-        return self._encode(index)
+        """Return request number `index` at the start of the load as one block: head and body."""
+        data = self.build(index).data
+        return data if isinstance(data, bytes) else b"".join(data)
 
-    def _encode(self, index: int) -> bytes:
-        plan = self._plan
-        body = self._dialect.body(
-            ChatRequest(
-                messages=self._messages(index),
-                max_tokens=self._output.draw(self._seed, index, PURPOSE_OUTPUT_LENGTH),
-                model=plan.model,
-                stream=plan.stream,
-                ignore_eos=plan.prompts.ignore_eos,
-            )
-        )
-        return b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
+    def chat(
+        self, messages: list[Message], index: int, max_tokens: int | None = None, fields: Mapping[str, Any] | None = None
+    ) -> ChatRequest:
+        """Return a request for messages of the caller's, with everything else as the plan says.
 
-    def _build_head(self, target: Target) -> bytes:
-        """Return the request up to the value of Content-Length, which comes last."""
-        headers = {"Host": target.authority, **request_headers(self._plan)}
-        host = next((value for name, value in self._plan.headers.items() if name.lower() == "host"), None)
-        if host is not None:
-            headers = {"Host": host, **{name: value for name, value in headers.items() if name.lower() != "host"}}
-        lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "Content-Length: "]
-        return "\r\n".join(lines).encode("latin-1")
+        Args:
+            messages: the messages, as they are: the plan's system prompt is not put before them.
+            index: decides the output length where it is drawn.
+            max_tokens: the length the caller's data asks for; the plan's `output_tokens` win.
+            fields: what else the caller's data says, `tools` for instance.
+        """
+        return replace(self._plain, messages=messages, max_tokens=self.output_tokens(index, max_tokens), fields=fields or {})
 
-    def _source(self) -> tuple[_Messages, bool]:
-        """Return where messages come from by index, and whether they are the same for every index."""
-        prompts = self._plan.prompts
-        if prompts.file is not None:
-            asked = [self._with_system(messages) for messages in load_prompts(prompts.file).prompts]
-            return lambda index: asked[index % len(asked)], len(asked) == 1
-        if prompts.prompt is not None:
-            messages = self._with_system([{"role": "user", "content": prompts.prompt}])
-            return lambda _: messages, True
-        length = parse_distribution(prompts.input_tokens or DEFAULT_INPUT_TOKENS, "--input-tokens")
-        return self._words(length), False
+    def output_tokens(self, index: int, asked: int | None = None) -> int:
+        """Return the output length of request `index`: the plan's, else what its data asks for, else the default."""
+        if asked is not None and not self._given:
+            return asked
+        return self._output.draw(self._seed, index, PURPOSE_OUTPUT_LENGTH)
 
-    def _words(self, length: Distribution) -> _Messages:
-        seed = self._seed
+    def share(self, messages: Sequence[Message]) -> list[Message]:
+        """Return messages whose long texts are kept once and sent without a copy; for `render`, to be called before the fork."""
+        return self._splicer.share(messages)
 
-        def messages(index: int) -> list[Message]:
-            text = words(seed, index, length.draw(seed, index, PURPOSE_INPUT_LENGTH))
-            return self._with_system([{"role": "user", "content": text}])
+    def render(self, request: ChatRequest) -> Data:
+        """Return a complete request, head and body; long texts that were shared are blocks of their own."""
+        return self._render(request, ())
 
-        return messages
+    def render_built(self, request: ChatRequest) -> Built:
+        """Return `render`'s bytes and what they ask for."""
+        length = request.max_tokens if self._body_length is None else self._body_length
+        return Built(self._render(request, ()), length, length if request.ignore_eos else 0)
 
-    def _with_system(self, messages: list[Message]) -> list[Message]:
-        """Return the messages led by the plan's system prompt, which takes the place of one they bring along."""
-        system = self._plan.prompts.system
-        if system is None:
-            return messages
-        if messages[0].get("role") in ("system", "developer"):
-            messages = messages[1:]
-        return [{"role": "system", "content": system}, *messages]
+    def _build(self, index: int, elapsed_s: float) -> Built:
+        assert self._source is not None, "this builder has no prompts"
+        prompt, fresh = self._source.ask(index, elapsed_s)
+        request = self.chat(prompt.messages, index, prompt.max_tokens, prompt.fields)
+        if not fresh:
+            return self.render_built(request)
+        length = request.max_tokens if self._body_length is None else self._body_length
+        return Built(self._render(request, fresh), length, length if request.ignore_eos else 0)
+
+    def _render(self, request: ChatRequest, fresh: Sequence[Block]) -> Data:
+        body = self._dialect.body(request)
+        if not body and self._dialect.method in _BODILESS:
+            return self._bare_head
+        blocks = self._splicer.splice(body, fresh)
+        if len(blocks) == 1:
+            return b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
+        size = sum(len(block) for block in blocks)
+        head = b"%s%d\r\n\r\n" % (self._head, size)
+        if size < SHARED_BYTES:
+            return b"".join((head, *blocks))
+        return few_blocks((head, *blocks))

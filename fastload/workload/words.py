@@ -2,14 +2,19 @@
 
 An approximation: N "tokens" are N words, each so short and common that large vocabularies hold it, with its leading space, as one
 token. A server then counts about N plus what its chat template adds; its own `usage` stays the only truth about tokens.
-Invariant: the text depends only on (seed, index, count).
+Long texts are a fresh beginning and a part of one corpus, which is made once, shared by all workers and never copied.
+Invariant: a text depends only on (seed, index, count, purpose, vocabulary), and no two indices begin alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
-from fastload.workload.draws import PURPOSE_WORDS, random_bytes
+import numpy as np
+
+from fastload.workload.draws import PURPOSE_CORPUS, PURPOSE_WORDS, random_bytes
 
 WORDS: Final[tuple[str, ...]] = tuple(
     """
@@ -29,6 +34,67 @@ WORDS: Final[tuple[str, ...]] = tuple(
 """Exactly 256 different words: one random byte chooses one."""
 
 
-def words(seed: int, index: int, count: int) -> str:
-    """Return `count` words, fresh for every (seed, index), so that no server's prefix cache helps; some 60 µs for 1,000."""
-    return " ".join([WORDS[byte] for byte in random_bytes(seed, index, PURPOSE_WORDS, count)])
+FRESH_WORDS: Final = 64
+"""Words of its own that a long text begins with: 512 random bits, so that no two texts share even their first cache block."""
+_ALL_FRESH: Final = 2 * FRESH_WORDS
+"""Up to this many words, a text is drawn whole: that costs no more than cutting it out."""
+CORPUS_WORDS: Final = 1 << 19
+"""2.5 MB of text, made in some 30 ms; several times the longest context in use."""
+
+Block = bytes | memoryview
+
+
+def words(seed: int, index: int, count: int, purpose: int = PURPOSE_WORDS, vocabulary: Sequence[str] = WORDS) -> str:
+    """Return `count` words, fresh for every (seed, index), so that no server's prefix cache helps; some 60 µs for 1,000.
+
+    `vocabulary` holds at most 256 words.
+    """
+    drawn = random_bytes(seed, index, purpose, count)
+    if len(vocabulary) == 256:
+        return " ".join([vocabulary[byte] for byte in drawn])
+    size = len(vocabulary)
+    return " ".join([vocabulary[byte * size >> 8] for byte in drawn])
+
+
+class Corpus:
+    """Texts of any length in microseconds.
+
+    Args:
+        seed: the plan's.
+        vocabulary: at most 256 ASCII words that JSON does not escape.
+    """
+
+    def __init__(self, seed: int, vocabulary: tuple[str, ...] = WORDS) -> None:
+        self._seed = seed
+        self._vocabulary = vocabulary
+        encoded = [word.encode("ascii") + b" " for word in vocabulary]
+        drawn = np.frombuffer(random_bytes(seed, 0, PURPOSE_CORPUS, CORPUS_WORDS), dtype=np.uint8)
+        choice = (drawn.astype(np.int64) * len(encoded)) >> 8
+        lengths = np.array([len(word) for word in encoded], dtype=np.int64)
+        self._starts = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(lengths[choice])))
+        self._text = memoryview(b"".join([encoded[at] for at in choice.tolist()]))
+
+    def blocks(self, index: int, count: int, purpose: int = PURPOSE_WORDS) -> tuple[Block, ...]:
+        """Return a text of `count` words in parts to be sent one after the other; all but the first are views of the corpus."""
+        if count <= _ALL_FRESH:
+            return (words(self._seed, index, count, purpose, self._vocabulary).encode("ascii"),)
+        # The bytes after those of the words say where in the corpus the rest begins.
+        drawn = random_bytes(self._seed, index, purpose, FRESH_WORDS + 8)
+        size = len(self._vocabulary)
+        head = " ".join([self._vocabulary[byte * size >> 8] for byte in drawn[:FRESH_WORDS]]) + " "
+        at = int.from_bytes(drawn[FRESH_WORDS:], "little") * CORPUS_WORDS >> 64
+        found: list[Block] = [head.encode("ascii")]
+        left = count - FRESH_WORDS
+        while left > 0:
+            taken = min(left, CORPUS_WORDS - at)
+            left -= taken
+            end = int(self._starts[at + taken]) - (left == 0)  # the last word has no space after it
+            found.append(self._text[int(self._starts[at]) : end])
+            at = 0
+        return tuple(found)
+
+
+@lru_cache(maxsize=8)
+def corpus(seed: int, vocabulary: tuple[str, ...] = WORDS) -> Corpus:
+    """Return the corpus of a seed, the same object for every endpoint of a plan."""
+    return Corpus(seed, vocabulary)

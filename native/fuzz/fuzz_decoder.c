@@ -1,11 +1,12 @@
 /* Invariant: whole, byte by byte and randomly split: same events, outcome and texts; no read outside the bytes.
- * And: an event scanned by the template of those before it has the result of the full scan.
+ * And: an event scanned by the template of those before it has the result and the text of the full scan.
  *
  * A libFuzzer target; with -DFL_STANDALONE a program of its own: `[--random N] [--seed S] [FILE...]` runs the files, then N inputs
  * made from the seed. Every read lies in an allocation of exactly its size, so AddressSanitizer sees the first byte beyond it.
  *
  * An input is 4 bytes of settings and a payload. Byte 0: framing (bits 0-1), format (bits 2-3), needs_end (4), no end marker (5),
- * payload is grammar (6), wrap it into valid chunks (7). Byte 1: seed of the splits. Bytes 2-3: Content-Length. In a grammar
+ * payload is grammar (6), wrap it into valid chunks (7). Byte 1: seed of the splits; of its high bits also how much text is kept (5-7)
+ * and at which event the response is cancelled (bits 3-4). Bytes 2-3: Content-Length. In a grammar
  * payload a byte of 128 or more stands for a fragment of what servers send. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,9 @@ typedef struct facts {
     size_t used, kept_bytes, tokens;
     uint8_t outcome;
     bool ended, has_usage, done;
-    uint8_t *kept;
+    uint8_t *kept, *text;
+    size_t text_bytes;
+    bool truncated;
     token token[MAX_TOKENS];
 } facts;
 
@@ -44,6 +47,8 @@ typedef struct settings {
     fl_framing framing;
     fl_format format;
     uint64_t length;
+    size_t text_limit;
+    uint32_t stop_after;
 } settings;
 
 static uint64_t next_random(uint64_t *state) { /* splitmix64 */
@@ -134,7 +139,7 @@ static void make_dialect(fl_dialect *d, bool needs_end, bool no_marker) {
 
 /* Feed the wire in reads that end where `ends` says (ascending, the last one is n). */
 static void run(const fl_dialect *dialect, const settings *s, const uint8_t *wire, const size_t *ends, size_t reads, facts *f) {
-    fl_decoder d = {0};
+    fl_decoder d = {.text = {.limit = s->text_limit}, .stop_after = s->stop_after};
     fl_sink sink = {on_token, NULL, f};
     size_t from = 0;
     memset(f, 0, offsetof(facts, token));
@@ -165,6 +170,12 @@ static void run(const fl_dialect *dialect, const settings *s, const uint8_t *wir
     f->kept = malloc(f->kept_bytes ? f->kept_bytes : 1);
     CHECK(f->kept != NULL);
     if (f->kept_bytes) memcpy(f->kept, d.kept.bytes, f->kept_bytes);
+    f->truncated = d.text.truncated;
+    f->text_bytes = d.text.bytes.used;
+    f->text = malloc(f->text_bytes ? f->text_bytes : 1);
+    CHECK(f->text != NULL && f->text_bytes <= s->text_limit && (s->text_limit || !f->truncated));
+    if (f->text_bytes) memcpy(f->text, d.text.bytes.bytes, f->text_bytes);
+    CHECK(s->stop_after == 0 || f->events <= s->stop_after);
     fl_decoder_free(&d);
 }
 
@@ -180,6 +191,7 @@ static void compare(const facts *bytewise, const facts *f, const size_t *ends, s
     CHECK(f->outcome == bytewise->outcome && f->ended == bytewise->ended && f->has_usage == bytewise->has_usage);
     CHECK(f->events == bytewise->events && f->tokens == f->events && f->done == bytewise->done);
     CHECK(f->kept_bytes == bytewise->kept_bytes && memcmp(f->kept, bytewise->kept, f->kept_bytes) == 0);
+    CHECK(f->text_bytes == bytewise->text_bytes && memcmp(f->text, bytewise->text, f->text_bytes) == 0 && f->truncated == bytewise->truncated);
     if (f->outcome == FL_COMPLETED) CHECK(f->body_bytes == bytewise->body_bytes && f->used == bytewise->used);
     CHECK((f->first_answer == 0) == (bytewise->first_answer == 0));
     if (f->first_answer) CHECK(f->first_answer == read_end(ends, reads, bytewise->first_answer));
@@ -214,14 +226,27 @@ static void check_splits(const fl_dialect *dialect, const settings *s, const uin
         run(dialect, s, wire, some, reads, &other);
         compare(&bytewise, &other, some, reads);
         free(other.kept);
+        free(other.text);
     }
     compare(&bytewise, &bytewise, n ? every : none, n ? n : 1);
     free(bytewise.kept);
+    free(bytewise.text);
+}
+
+/* All text together must be the inside of one JSON string. */
+static void check_text(const fl_capture *c) {
+    uint8_t *string = malloc(c->bytes.used + 1);
+    CHECK(string != NULL);
+    if (c->bytes.used) memcpy(string, c->bytes.bytes, c->bytes.used);
+    string[c->bytes.used] = '"';
+    CHECK(fl_json_string_end(string, string + c->bytes.used + 1) == string + c->bytes.used);
+    free(string);
 }
 
 /* Every line is an event to one template and to the full scan. */
 static void check_template(const fl_dialect *dialect, const uint8_t *text, size_t n) {
     fl_template template = {0};
+    fl_capture whole = {.limit = SIZE_MAX}, captured = {.limit = SIZE_MAX};
     for (size_t at = 0; at < n;) {
         const uint8_t *stop = memchr(text + at, '\n', n - at);
         size_t bytes = stop ? (size_t)(stop - text) - at : n - at;
@@ -230,12 +255,17 @@ static void check_template(const fl_dialect *dialect, const uint8_t *text, size_
         uint8_t *exact = malloc(bytes - skip ? bytes - skip : 1);
         CHECK(exact != NULL);
         memcpy(exact, text + at + skip, bytes - skip);
-        bool valid = fl_json_scan(&dialect->matcher, exact, bytes - skip, &full);
-        CHECK(fl_template_scan(&template, &dialect->matcher, exact, bytes - skip, &quick) == valid);
+        bool valid = fl_json_scan(&dialect->matcher, exact, bytes - skip, &full, &whole);
+        CHECK(fl_template_scan(&template, &dialect->matcher, exact, bytes - skip, &quick, &captured) == valid);
         if (valid) CHECK(quick.classes == full.classes && quick.probe == full.probe);
         free(exact);
         at += bytes + 1;
     }
+    CHECK(captured.bytes.used == whole.bytes.used && !captured.truncated && !whole.truncated);
+    if (whole.bytes.used) CHECK(memcmp(captured.bytes.bytes, whole.bytes.bytes, whole.bytes.used) == 0);
+    check_text(&whole);
+    fl_buffer_free(&whole.bytes);
+    fl_buffer_free(&captured.bytes);
     fl_buffer_free(&template.bytes);
 }
 
@@ -247,9 +277,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n) {
     if (n < 4 || n > MAX_WIRE) return 0;
     settings s = {.framing = (fl_framing)(input[0] & 3), .format = (fl_format)(input[0] >> 2 & 3), .length = (uint64_t)input[2] << 8 | input[3]};
     if (s.format > FL_FORMAT_WHOLE) s.format = FL_FORMAT_SSE;
+    s.text_limit = (size_t[]){0, 1, 3, 8, 20, 100, 1000, 1u << 20}[input[1] >> 5];
+    s.stop_after = input[1] >> 3 & 3;
     make_dialect(&dialect, (input[0] & 16) != 0, (input[0] & 32) != 0);
     size_t bytes = input[0] & 64 ? expand(input + 4, n - 4, text) : put(text, 0, input + 4, n - 4);
-    (void)fl_json_scan(&dialect.matcher, input + 4, n - 4, &hits);
+    (void)fl_json_scan(&dialect.matcher, input + 4, n - 4, &hits, NULL);
     check_template(&dialect, text, bytes);
     if (input[0] & 128) bytes = wrap(text, bytes, input[1], wire);
     else memcpy(wire, text, bytes);

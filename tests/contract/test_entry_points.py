@@ -61,11 +61,22 @@ class Bench:
     def exchange(self, *parts: bytes) -> None:
         wire = self.wire
         wire.heads.clear()
-        wire.request(self.slot)
+        wire.request(self.slot, options=(1000, True, 0, 5))
         wire.answer(self.slot, *(parts or (HEAD, STREAM)))
+        assert wire.reactor.text(self.slot) == b"a"
+        assert not wire.reactor.text_truncated(self.slot)
         wire.commit(self.slot)
         for _ in (*wire.block.records.views(), *wire.block.tokens.views()):
             pass
+
+    def sent(self) -> None:
+        self.exchange()
+        slot = self.wire.open()
+        self.wire.send(slot, (b"a", bytes(1 << 20), memoryview(b"c")))
+        self.wire.close(slot)
+        for data in ("x", (), (b"a", "x"), (b"a",) * 65):
+            refused(lambda data=data: self.wire.send(self.slot, data))
+        refused(lambda: self.wire.send(self.slot, options=(1,)))  # type: ignore[arg-type]
 
     def ciphered(self) -> None:
         slot = self.wire.open(tls=True)
@@ -100,6 +111,7 @@ class Bench:
         refused(lambda: _native.Reactor(self.memory, 3, 3, 0, 0, [], b"", False))
         refused(lambda: _native.Reactor(bytes(10), 1, 1, 0, 0, [], b"", False))
         refused(lambda: _native.Reactor(self.memory, 1024, 256, 0, 0, [(1, ())], b"", False))
+        refused(lambda: _native.Reactor(self.memory, 1024, 256, 0, 0, dialects=[([], b"", False), ([(1, ())], b"", False)]))
 
 
 def record(bench: Bench) -> None:
@@ -144,6 +156,7 @@ ENTRY_POINTS: Final[dict[str, Callable[[Bench], object]]] = {
     "Reactor.body": Bench.exchange,
     "Reactor.close": Bench.opened,
     "Reactor.commit": lambda bench: (bench.exchange(), refused(lambda: bench.wire.commit(bench.slot))),
+    "Reactor.due_fileno": lambda bench: bench.reactor.due_fileno(),
     "Reactor.drain": lambda bench: (bench.reactor.drain(10**9), refused(lambda: bench.reactor.drain(-1))),
     "Reactor.expire": lambda bench: bench.aborted(lambda slot: bench.reactor.expire(), deadline_ns=1),
     "Reactor.feed": Bench.ciphered,
@@ -153,10 +166,14 @@ ENTRY_POINTS: Final[dict[str, Callable[[Bench], object]]] = {
     "Reactor.note_stall": lambda bench: (bench.reactor.note_stall(5), refused(lambda: bench.reactor.note_stall(-1))),
     "Reactor.open": Bench.opened,
     "Reactor.record": record,
-    "Reactor.send": lambda bench: (bench.exchange(), refused(lambda: bench.reactor.send(bench.slot, "x", 0, 0, 0, 0, 0, 0, 0))),  # type: ignore[arg-type]
+    "Reactor.send": Bench.sent,
+    "Reactor.set_due": lambda bench: (bench.reactor.set_due(1), refused(lambda: bench.reactor.set_due(-1))),
     "Reactor.set_interval": lambda bench: (bench.reactor.set_interval(0), refused(lambda: bench.reactor.set_interval(-1))),
     "Reactor.known_head": lambda bench: (bench.reactor.known_head(bench.slot), refused(lambda: bench.reactor.known_head(99))),
     "Reactor.set_linger": lambda bench: (bench.reactor.set_linger(0), refused(lambda: bench.reactor.set_linger(-1))),
+    "Reactor.take_due": lambda bench: (bench.reactor.set_due(1), bench.reactor.take_due(), bench.reactor.drain(0)),
+    "Reactor.text": lambda bench: (bench.exchange(), refused(lambda: bench.reactor.text(bench.slot))),
+    "Reactor.text_truncated": lambda bench: refused(lambda: bench.reactor.text_truncated(bench.slot)),
     "Reactor.timer_fileno": lambda bench: bench.reactor.timer_fileno(),
     "RingReader": lambda bench: (
         _native.RingReader(bench.memory, 4096),
@@ -211,19 +228,35 @@ def test_no_leak(name: str) -> None:
 
 
 def test_request_bytes_are_held_until_they_may_go() -> None:
-    """The bytes of a request are referenced while it is out, and let go by commit, by close and with the reactor."""
-    data = bytes(bytearray(b"x" * 1000))
+    """The bytes of a request are referenced while they are not sent, and let go by commit, by close and with the reactor."""
+    data = bytes(8 << 20)
     start = sys.getrefcount(data)
     with Wire() as wire:
         committed, closed, left = (wire.open() for _ in range(3))
         for slot in (committed, closed, left):
-            wire.request(slot, data)
+            assert wire.send(slot, data) > 0
         assert sys.getrefcount(data) == start + 3
         wire.answer(committed, HEAD + STREAM)
         wire.commit(committed)
         wire.close(closed)
         assert sys.getrefcount(data) == start + 1
     assert sys.getrefcount(data) == start
+
+
+def test_request_bytes_are_let_go_once_sent() -> None:
+    """What the kernel took at once is not referenced at all; a large request is let go when its last byte has left."""
+    data, large = bytes(bytearray(b"x" * 1000)), bytes(8 << 20)
+    start, start_large = sys.getrefcount(data), sys.getrefcount(large)
+    with Wire() as wire:
+        slot, slow = wire.open(), wire.open()
+        assert wire.send(slot, data) > 0
+        assert wire.send(slow, large) > 0
+        assert (sys.getrefcount(data), sys.getrefcount(large)) == (start, start_large + 1)
+        left = len(large)
+        while left:
+            left -= len(wire.peers[slow].recv(1 << 20))
+            assert wire.drain() == []
+        assert sys.getrefcount(large) == start_large
 
 
 def test_the_mapping_is_held() -> None:
@@ -261,7 +294,7 @@ def test_objects_without_init_do_not_crash(kind: str) -> None:
 from fastload import _native
 kind = _native.{kind}
 arguments = {{"open": (0, False), "send": (0, b"", 0, 0, 0, 0, 0, 0, 0), "body": (0, 0, 0, 0, 0), "feed": (0, b"", 0, 0),
-    "abort": (0, 0), "commit": (0, 0, 0, 0, True), "record": (0, 0, 0, 0, 0, 0, 1, 1), "start": (0, 0, 0)}}
+    "abort": (0, 0), "commit": (0, 0, 0, 0, True), "set_due": (1,), "record": (0, 0, 0, 0, 0, 0, 1, 1), "start": (0, 0, 0)}}
 for name in sorted(vars(kind)):
     if name.startswith("_"):
         continue

@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import struct
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final
 
@@ -22,17 +23,21 @@ from fastload.samples.ring import WorkerBlock
 PATIENCE_S: Final = 10.0
 """How long anything may take before the test fails: far longer than it ever takes."""
 HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+Options = tuple[int, bool, int, int]
+"""(text_limit, want_first, cancel_after_events, asked_tokens)."""
 JSON_HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
 class Wire:
     """One reactor, its shared block, and the servers' ends of its connections by slot."""
 
-    def __init__(self, tokens: int = 1024, records: int = 256, server_clock: bool = False) -> None:
+    def __init__(
+        self, tokens: int = 1024, records: int = 256, server_clock: bool = False, dialects: Sequence[Any] | None = None
+    ) -> None:
         self.block = WorkerBlock(tokens, records)
         self.epoch_ns = monotonic_ns()
-        paths = native_paths(OPENAI_CHAT, server_clock)
-        self.reactor = _native.Reactor(self.block.memory, tokens, records, self.epoch_ns, 3, paths, b"[DONE]", True)
+        chat = (native_paths(OPENAI_CHAT, server_clock), b"[DONE]", True)
+        self.reactor = _native.Reactor(self.block.memory, tokens, records, self.epoch_ns, 3, dialects=dialects or [chat])
         self.peers: dict[int, socket.socket] = {}
         self.heads: list[bytes] = []
         """Raw heads as noticed, interim ones too."""
@@ -59,15 +64,17 @@ class Wire:
         self.reactor.close(slot)
         self.peers.pop(slot).close()
 
-    def send(self, slot: int, data: bytes = b"GET / HTTP/1.1\r\n\r\n", **more: int) -> int:
+    def send(
+        self, slot: int, data: bytes | tuple[Any, ...] = b"GET / HTTP/1.1\r\n\r\n", options: Options | None = None, **more: int
+    ) -> int:
         """Start a request; its scheduled time is now unless given."""
         order = ("scheduled_ns", "connect_ns", "request_id", "deadline_ns", "user", "endpoint", "attempts")
         values = {"scheduled_ns": monotonic_ns(), "attempts": 1} | more
-        return self.reactor.send(slot, data, *(values.get(name, 0) for name in order))
+        return self.reactor.send(slot, data, *(values.get(name, 0) for name in order), *(() if options is None else (options,)))
 
-    def request(self, slot: int, data: bytes = b"GET / HTTP/1.1\r\n\r\n", **more: int) -> None:
+    def request(self, slot: int, data: bytes = b"GET / HTTP/1.1\r\n\r\n", options: Options | None = None, **more: int) -> None:
         """Start a request and let the server read all of it."""
-        assert self.send(slot, data, **more) > 0
+        assert self.send(slot, data, options, **more) > 0
         left = len(data)
         while left:
             left -= len(self.peers[slot].recv(left))
@@ -105,9 +112,9 @@ class Wire:
             select.select([self.reactor.fileno()], [], [], 0.05)
         raise AssertionError(f"no notice of kind {kind}")
 
-    def commit(self, slot: int, outcome: int = Outcome.COMPLETED, keep_alive: bool = True) -> bool:
+    def commit(self, slot: int, outcome: int = Outcome.COMPLETED, keep_alive: bool = True, flags: int = 0) -> bool:
         """Write the record; return whether the connection can carry another request."""
-        return self.reactor.commit(slot, outcome, 5, 7, keep_alive) > 0
+        return self.reactor.commit(slot, outcome, 5, 7, keep_alive, flags) > 0
 
     def records(self) -> np.ndarray[Any, Any]:
         """Return a copy of the unread request records."""

@@ -57,7 +57,7 @@ def _counts(bit: int, value: object) -> bool:
     if bit & _CONTENT:
         return isinstance(value, str) and value != ""
     if bit == _native.HAS_USAGE:
-        return isinstance(value, _Pairs)
+        return isinstance(value, (_Pairs, tuple))
     if bit == _native.HAS_PROBE:
         return isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}", value) is not None
     return value is not None and value is not False and value != ""
@@ -80,8 +80,13 @@ def classes(text: bytes, paths: Paths) -> int | None:
     value = json.loads(text, object_pairs_hook=_Pairs, parse_int=lambda digits: (digits,), parse_float=lambda digits: (digits,))
     found = 0
     for bit, steps in paths:
-        if any(_counts(bit, candidate) for candidate in _values(value, steps)):
+        if bit == _native.HAS_ASIDE:
+            if any(candidate == steps[-1].decode() for candidate in _values(value, steps[:-1]) if steps[-1] is not None):
+                found |= bit
+        elif any(_counts(bit, candidate) for candidate in _values(value, steps)):
             found |= bit
+    if found & _native.HAS_ASIDE and found & _native.HAS_TEXT:
+        found = found & ~_native.HAS_TEXT | _native.HAS_REASONING
     return found
 
 
@@ -222,7 +227,7 @@ def parse(wire: bytes, api: Api, framing: int, length: int, form: int) -> Parsed
         if bits & _CONTENT:
             found.append((None if offset is None else body.needed[offset], bits))
         if bits & _native.HAS_USAGE:
-            kept = data
+            kept = data if not kept else kept.split(b"\x1e")[0] + b"\x1e" + data
     if body.bad:
         return Parsed(found, Outcome.MALFORMED, ended, True, used, len(content), BAD_CHUNKS)
     cut = not complete and framing != _native.FRAME_CLOSE and not ended

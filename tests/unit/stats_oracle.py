@@ -139,6 +139,7 @@ def worker(**changes: Any) -> WorkerFacts:
         realtime=True,
         died=None,
         users=10,
+        missed=0,
         started=0,
         cpu_s=1.5,
         rss_peak_bytes=50 << 20,

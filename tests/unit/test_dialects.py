@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastload.dialects.base import ChatRequest, ParsedResponse, Usage
+from fastload.dialects.base import ChatRequest, Dialect, ParsedResponse, Usage
 from fastload.dialects.openai_chat import OPENAI_CHAT, OpenAIChat
-from fastload.dialects.paths import compile_path, find
-from fastload.dialects.registry import dialect_names, get_dialect
+from fastload.dialects.paths import compile_aside, compile_path, find
+from fastload.dialects.registry import built_in, dialect_names, get_dialect
 from fastload.errors import ExitCode, FastloadError
 
 json_values = st.recursive(
@@ -20,7 +20,10 @@ json_values = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["choices", "delta", "message", "content", "usage", "error", "completion_tokens", "detail", "tool_calls"]
+                [
+                    *("choices", "delta", "message", "content", "usage", "error", "completion_tokens", "detail", "tool_calls"),
+                    *("response", "output", "data", "results", "meta", "eval_count", "timings", "meta_info", "details", "type"),
+                ]
             ),
             inner,
         )
@@ -49,6 +52,18 @@ def test_bad_path(text: str) -> None:
     """Anything else is refused."""
     with pytest.raises(ValueError, match="bad path"):
         compile_path(text)
+
+
+def test_aside() -> None:
+    """A condition is a path and the value there."""
+    assert compile_aside("a.type=x.y=z") == ("a", "type", "x.y=z")
+
+
+@pytest.mark.parametrize("text", ["type", "type=", "=x", "a..b=x"])
+def test_bad_aside(text: str) -> None:
+    """A condition without a path or a value is refused."""
+    with pytest.raises(ValueError, match="bad"):
+        compile_aside(text)
 
 
 def test_find_walks_every_element() -> None:
@@ -120,6 +135,7 @@ def test_usage(event: object, usage: Usage | None) -> None:
         ({"detail": [{"loc": ["body"]}]}, '{"detail":[{"loc":["body"]}]}'),
         ({"error": None, "choices": []}, ""),
         ({"error": False}, ""),
+        ({"error": ""}, ""),
         ({"choices": [{"delta": {"content": "error"}}]}, ""),
         ({}, ""),
         ([], ""),
@@ -170,12 +186,14 @@ def test_parse_response(body: object, parsed: ParsedResponse) -> None:
     assert OPENAI_CHAT.parse_response(body) == parsed
 
 
-@given(json_values)
-def test_no_server_json_raises(value: object) -> None:
+@pytest.mark.parametrize("dialect", built_in(), ids=lambda dialect: dialect.name)
+@given(value=json_values)
+def test_no_server_json_raises(dialect: Dialect, value: object) -> None:
     """Whatever a server sends, reading it does not raise."""
-    OPENAI_CHAT.usage(value)
-    OPENAI_CHAT.error_message(value)
-    OPENAI_CHAT.parse_response(value)
+    dialect.usage(value)
+    dialect.error_message(value)
+    dialect.parse_response(value)
+    dialect.answer_text(value)
 
 
 def test_registry() -> None:
@@ -188,4 +206,5 @@ def test_unknown_dialect() -> None:
     """An unknown name is a usage error that lists the known ones."""
     with pytest.raises(FastloadError) as caught:
         get_dialect("soap")
-    assert (str(caught.value), caught.value.exit_code) == ("unknown API 'soap' - known: auto, openai-chat", ExitCode.USAGE)
+    assert str(caught.value).startswith("unknown API 'soap' - known: auto, anthropic, ")
+    assert caught.value.exit_code is ExitCode.USAGE

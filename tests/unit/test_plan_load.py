@@ -162,7 +162,7 @@ def _plans(draw: st.DrawFn) -> Plan:
         "spawn_rate": draw(st.none() | st.floats(0.1, 1e5)),
         "duration_s": duration,
         "requests": draw(st.none() | st.integers(1, 10**9)),
-        "think_time_s": draw(_durations),
+        "think_time": draw(_durations | st.sampled_from(["uniform:1s:3s", "exponential:250ms", "normal:2s:1s", "lognormal:2s:1s"])),
         "warmup_s": duration / 2,
         "drain_s": draw(_durations),
         "request_timeout_s": draw(_durations),

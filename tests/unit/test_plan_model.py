@@ -182,7 +182,7 @@ def test_defaults() -> None:
         spawn_rate=None,
         duration_s=30.0,
         requests=None,
-        think_time_s=0.0,
+        think_time="0s",
         warmup_s=0.0,
         drain_s=30.0,
         request_timeout_s=600.0,

@@ -163,7 +163,7 @@ def test_prompt_file(tmp_path: Path, name: str, data: bytes, texts: list[str]) -
     """Every format gives its prompts in order; blank lines, BOM and CRLF do not matter."""
     path = tmp_path / name
     path.write_bytes(data)
-    assert load_prompts(path).prompts == tuple(user(text) for text in texts)
+    assert [prompt.messages for prompt in load_prompts(path).prompts] == [user(text) for text in texts]
 
 
 def test_messages_are_kept_whole(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_messages_are_kept_whole(tmp_path: Path) -> None:
         '{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": "t"}]},'
         ' {"role": "assistant", "content": null, "tool_calls": [{"id": "1"}]}]}'
     )
-    assert load_prompts(path).prompts[0] == [
+    assert load_prompts(path).prompts[0].messages == [
         {"role": "system", "content": "s"},
         {"role": "user", "content": [{"type": "text", "text": "t"}]},
         {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
@@ -197,7 +197,7 @@ def test_conversations_without_a_human_are_counted(tmp_path: Path) -> None:
         ("a.json", b'[{"conversations": []}]', "holds no prompts"),
         ("a.txt", b"ok\nb\xffd\n", "a.txt:2: not UTF-8 - byte 0xff at column 2"),
         ("a.jsonl", b'{"prompt": "a"}\n{"prompt": \n', "a.jsonl:2: not JSON"),
-        ("a.jsonl", b'\n\n{"text": "a"}\n', "a.jsonl:3: missing key: one of prompt, messages, turns or conversations"),
+        ("a.jsonl", b'\n\n{"texts": "a"}\n', "a.jsonl:3: missing key: one of prompt, messages, turns or conversations"),
         ("a.jsonl", b'{"prompt": 5}', "a.jsonl:1: prompt is a number, not a text"),
         ("a.jsonl", b'{"prompt": ""}', "a.jsonl:1: prompt is empty"),
         ("a.jsonl", b'""', "a.jsonl:1: the prompt is empty"),
