@@ -33,8 +33,8 @@ class Api:
     """The body of an answer that comes whole; TEXT stands for its text."""
     token: Callable[[Envelope], Json] | None = None
     """An event with a token; None = the API has no streams."""
-    opening: Callable[[Envelope, Usage], list[Json]] = lambda envelope, usage: []
-    closing: Callable[[Envelope, str, Usage], list[Json]] = lambda envelope, finish, usage: []
+    opening: Callable[[Envelope, Usage], list[Json]] = lambda _envelope, _usage: []
+    closing: Callable[[Envelope, str, Usage], list[Json]] = lambda _envelope, _finish, _usage: []
     error: Callable[[str], Json] = lambda message: {"error": {"message": message, "type": "server_error"}}
     done: bytes = b""
     """Data of the event that closes a stream."""
@@ -115,12 +115,12 @@ def _response(envelope: Envelope, finish: str | None = None, usage: Usage | None
 _ITEM: Final[Json] = {"id": "msg_0", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
 _RESPONSES: Final = Api(
     read=_read_responses,
-    opening=lambda envelope, usage: [
+    opening=lambda envelope, _usage: [
         {"type": "response.created", "response": _response(envelope)},
         {"type": "response.in_progress", "response": _response(envelope)},
         {"type": "response.output_item.added", "output_index": 0, "item": _ITEM},
     ],
-    token=lambda envelope: {
+    token=lambda _: {
         "type": "response.output_text.delta",
         "item_id": "msg_0",
         "output_index": 0,
@@ -197,8 +197,8 @@ _MESSAGES: Final = Api(
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "ping"},
     ],
-    token=lambda envelope: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": TEXT}},
-    closing=lambda envelope, finish, usage: [
+    token=lambda _: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": TEXT}},
+    closing=lambda _, finish, usage: [
         {"type": "content_block_stop", "index": 0},
         {
             "type": "message_delta",
@@ -232,7 +232,7 @@ def _llama(envelope: Envelope, finish: str, usage: Usage, text: str) -> Json:
 
 _LLAMA: Final = Api(
     read=lambda given: (flag(given, "stream"), token_limit(given, "n_predict"), words_of(given.get("prompt"), "prompt")),
-    token=lambda envelope: {"index": 0, "content": TEXT, "tokens": [1], "stop": False, "id_slot": 0},
+    token=lambda _: {"index": 0, "content": TEXT, "tokens": [1], "stop": False, "id_slot": 0},
     closing=lambda envelope, finish, usage: [_llama(envelope, finish, usage, "")],
     whole=lambda envelope, finish, usage: _llama(envelope, finish, usage, TEXT),
 )
@@ -281,9 +281,9 @@ def _tgi(*, stream: bool) -> Api:
 
     return Api(
         read=read,
-        token=lambda envelope: token(TEXT),
-        closing=lambda envelope, finish, usage: [token("", generated_text="", details=_tgi_details(finish, usage))],
-        whole=lambda envelope, finish, usage: {"generated_text": TEXT, "details": _tgi_details(finish, usage)},
+        token=lambda _: token(TEXT),
+        closing=lambda _, finish, usage: [token("", generated_text="", details=_tgi_details(finish, usage))],
+        whole=lambda _, finish, usage: {"generated_text": TEXT, "details": _tgi_details(finish, usage)},
         error=lambda message: {"error": message, "error_type": "generation"},
     )
 

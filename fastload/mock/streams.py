@@ -1,6 +1,7 @@
 """The bytes of the streams and whole answers of the APIs in `apis`.
 
-Pure, as `answers`, which has those of OpenAI chat. Invariant: `head + events + tail` of a chunked stream is a complete chunked body.
+Pure, as `answers`, which has those of OpenAI chat. Invariant: `head + events + tail` of a chunked stream is a complete chunked
+body.
 """
 
 from __future__ import annotations

@@ -151,7 +151,8 @@ def own_lateness(records: Records) -> Values:
     A server slow to accept makes a request leave late through no fault of the generator, and so does a limit that the plan sets, so
     validity looks at this one. A request that had to be put on a wire again has none: it left late because of what became of its first attempt.
     """
-    own = np.maximum(lateness(records) - (records["connect_ns"] + records["held_ns"]).astype(np.float64), 0.0)
+    excused = records["connect_ns"] + records["held_ns"]
+    own = np.maximum(lateness(records) - excused.astype(np.float64), 0.0)
     return np.where(records["attempts"] > 1, np.nan, own)
 
 

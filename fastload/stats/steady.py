@@ -37,6 +37,7 @@ _CLEAR: Final = 3.0
 _ERRORS: Final = 4.0
 """Standard errors a part may differ by."""
 _TREND_POINTS: Final = 60
+_PASSES: Final = 4
 _ROUNDING: Final = 1e-12
 _NS_PER_S: Final = 1e9
 
@@ -90,14 +91,17 @@ def steady_window(
     if len(flight.values) < MIN_BATCHES * BATCH:
         return none(f"requests in flight were counted {len(flight.values)} times, and it takes {MIN_BATCHES * BATCH} to tell")
     start_ns, end_ns = load_start_ns, load_end_ns
-    # Twice, because a ramp-down at the tail hides a part of the ramp at the head.
-    for _ in range(2):
+    # Again and again, because a ramp-down at the tail hides a part of the ramp at the head, and the other way round.
+    for _ in range(_PASSES):
+        before = (start_ns, end_ns)
         head, tail = _head(flight.between(start_ns, end_ns)), _tail(flight.between(start_ns, end_ns))
         if head is None:
             return none("requests in flight had not settled halfway through the load")
         if tail is None:
             return none("requests in flight went down from halfway through the load")
         start_ns, end_ns = max(start_ns, head), min(end_ns, tail)
+        if (start_ns, end_ns) == before:
+            break
     head = _head(latency.between(start_ns, end_ns))
     if head is None:
         return none("TTFT had not settled halfway through the load")

@@ -22,6 +22,7 @@ from typing import Final, Literal
 
 from fastload.errors import FastloadError
 from fastload.stats.result import Summary
+from fastload.verdict.gates import ERRORS
 
 Over = Literal["users", "rate"]
 Result = Literal["met", "failed", "invalid"]
@@ -35,6 +36,9 @@ MAX_STEPS_AT_LOAD: Final = 5
 LOWEST_RATE: Final = 2.0**-10
 """Of the first rate: below a thousandth of it the question was asked wrongly."""
 RATE_DIGITS: Final = 4
+MAX_ERRORS: Final = 0.01
+"""Share of failures a step may have where no SLO names `errors`. Latency is of completed requests only: a server that refuses the
+rest quickly would meet a gate on it at any load."""
 BACKLOG_SHARE: Final = 0.1
 """Open loop: a backlog that grows by a tenth of what arrived will not be worked off."""
 BACKLOG_SIGMAS: Final = 3.0
@@ -152,8 +156,13 @@ def judge_step(summary: Summary, over: Over) -> tuple[Result, list[str]]:
     reasons = [
         f"{check.name} {_value(check.value)} (wanted {check.limit})" for check in summary.verdict.checks if check.status != "PASS"
     ]
-    if summary.requests.completed == 0:
+    requests = summary.requests
+    if requests.completed == 0:
         reasons.append("no request completed")
+    elif all(check.name != ERRORS for check in summary.verdict.checks):
+        ratio = requests.failed / (requests.completed + requests.failed)
+        if ratio > MAX_ERRORS:
+            reasons.append(f"{ratio:.1%} of the requests failed (at most {MAX_ERRORS:.0%}, unless an SLO names errors)")
     if over == "rate":
         reasons += _unsustained(summary)
     return ("failed", reasons) if reasons else ("met", [])

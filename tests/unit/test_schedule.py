@@ -47,20 +47,20 @@ def test_every_useful_worker_can_do_its_share(workers: int, users: int, requests
 )
 def test_five_thousand_per_second(user: int, offset_ns: int) -> None:
     """5,000/s means 5,000 users in one second, and the millionth is as exact as the first."""
-    assert ClosedLoop(1_000_000, 5000.0, 0).spawn_offset_ns(user) == offset_ns
+    assert ClosedLoop(1_000_000, 5000.0).spawn_offset_ns(user) == offset_ns
 
 
 @given(rate=st.floats(0.01, 1e6), user=st.integers(0, 100_000))
 def test_no_drift(rate: float, user: int) -> None:
-    """Every start is within 1 ns of user / rate computed in exact fractions."""
+    """Every start is user / rate in exact fractions, rounded down to a nanosecond."""
     exact = Fraction(user) / Fraction(rate) * NS
-    assert abs(ClosedLoop(100_001, rate, 0).spawn_offset_ns(user) - exact) <= max(1, exact / 2**52)
+    assert ClosedLoop(100_001, rate).spawn_offset_ns(user) == exact.__floor__()
 
 
 @given(users=st.integers(1, 2000))
 def test_all_within_the_first_second(users: int) -> None:
     """Without a rate N users start evenly inside the first second, each within 1 ns of its N-th part."""
-    loop = ClosedLoop(users, None, 0)
+    loop = ClosedLoop(users, None)
     starts = [loop.spawn_offset_ns(user) for user in range(users)]
     assert starts[-1] < NS
     assert [user for user, start in enumerate(starts) if abs(start - Fraction(user * NS, users)) >= 1] == []
@@ -68,17 +68,42 @@ def test_all_within_the_first_second(users: int) -> None:
 
 def test_many_users_start_at_two_thousand_a_second() -> None:
     """Without a rate 5,000 users take 2.5 s: the last of them starts one 2,000th of a second before that."""
-    assert ClosedLoop(5000, None, 0).spawn_offset_ns(4999) == 2_499_500_000
+    assert ClosedLoop(5000, None).spawn_offset_ns(4999) == 2_499_500_000
 
 
 @pytest.mark.parametrize("user", [-1, 3])
 def test_no_such_user(user: int) -> None:
     """Only users of the plan start."""
     with pytest.raises(ValueError, match="no user"):
-        ClosedLoop(3, None, 0).spawn_offset_ns(user)
+        ClosedLoop(3, None).spawn_offset_ns(user)
+
+
+@given(users=st.integers(1, 300), rate=st.none() | st.floats(0.01, 1e5))
+def test_the_level_counts_who_has_started(users: int, rate: float | None) -> None:
+    """The changes of the level are the starts of the users, one by one."""
+    loop = ClosedLoop(users, rate)
+    at_ns, seen = -1, []
+    while (change := loop.next_change_ns(at_ns)) is not None:
+        at_ns = change
+        seen.append((at_ns, loop.target_users(at_ns)))
+
+    assert seen == [(loop.spawn_offset_ns(user), user + 1) for user in range(users)]
 
 
 def test_think_time_follows_the_response() -> None:
     """The next request is scheduled at the end of the previous one plus the think time."""
     loop = ClosedLoop.of(Load.model_validate({"users": 2, "think_time": "250ms", "duration": "1s"}))
-    assert (loop.users, loop.spawn_rate, loop.next_scheduled_ns(7)) == (2, None, 250_000_007)
+    assert (loop.most_users, loop.thinks, loop.next_scheduled_ns(7, 3, 0, 1)) == (2, True, 250_000_007)
+
+
+@pytest.mark.parametrize(("end_ns", "expected_ns"), [(300_000_000, NS), (1_400_000_000, 1_400_000_000)])
+def test_pacing_is_from_send_to_send(end_ns: int, expected_ns: int) -> None:
+    """With pacing of a second a request follows a second after the last one was sent, or at its end when that is later."""
+    loop = ClosedLoop.of(Load.model_validate({"pacing": "1s", "duration": "9s"}))
+    assert loop.next_scheduled_ns(end_ns, 0, 0, 1) == expected_ns
+
+
+def test_without_pauses_a_user_does_not_wait() -> None:
+    """Nothing asked for, nothing waited for."""
+    loop = ClosedLoop.of(Load.model_validate({"users": 2}))
+    assert (loop.thinks, loop.next_scheduled_ns(7, 3, 0, 1)) == (False, 7)

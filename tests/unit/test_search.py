@@ -9,7 +9,7 @@ import pytest
 
 from fastload.errors import FastloadError
 from fastload.samples.layout import Outcome as Ended
-from fastload.stats.result import TimelineRow, Verdict
+from fastload.stats.result import CheckResult, TimelineRow, Verdict
 from fastload.stats.summary import summarise
 from fastload.verdict.search import Finding, Move, Outcome, Question, Result, decide, judge_step
 from tests.unit.stats_oracle import collected, facts, failed, record
@@ -178,6 +178,21 @@ def test_met() -> None:
 def test_nothing_completed_is_a_failure() -> None:
     """A run in which no request completed does not meet the SLOs, whatever its gates are about."""
     assert judge_step(summary_of(failed(Ended.HTTP_5XX, 503)), "users") == ("failed", ["no request completed"])
+
+
+@pytest.mark.parametrize(("bad", "result"), [(1, "met"), (2, "failed"), (90, "failed")])
+def test_refusing_quickly_is_not_serving(bad: int, result: str) -> None:
+    """Where no SLO names errors, more than 1 % of failures fail a step, however fast the requests are that complete."""
+    rows = [*(record() for _ in range(100 - bad)), *(failed(Ended.HTTP_5XX, 503) for _ in range(bad))]
+    assert judge_step(summary_of(*rows), "users")[0] == result
+
+
+def test_an_slo_on_errors_takes_the_place_of_the_rule() -> None:
+    """Whoever allows 20 % of errors gets a search that allows 20 %."""
+    summary = summary_of(*(record() for _ in range(90)), *(failed(Ended.HTTP_5XX, 503) for _ in range(10)))
+    check = CheckResult(name="errors", status="PASS", value=10.0, limit="< 20%", n=100, hint=None)
+    allowed = summary.model_copy(update={"verdict": Verdict(status="PASS", checks=[check])})
+    assert judge_step(allowed, "users") == ("met", [])
 
 
 def row(t_s: int, started: int, completed: int) -> TimelineRow:
