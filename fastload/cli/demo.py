@@ -52,11 +52,11 @@ def command(
     if flags.keys() & {"host", "unix_socket"}:
         raise FastloadError("demo starts its own server", hint="leave --host and --unix-socket out, or use fastload run")
 
-    from fastload.cli.compare import print_comparison
     from fastload.cli.measure import measure
     from fastload.cli.mock_process import MockProcess
     from fastload.cli.outputs import STDOUT, Outputs, check_outputs, report_console
     from fastload.cli.prepare import check_plan
+    from fastload.cli.truth_table import print_comparison
     from fastload.plan.load import load_plan
 
     # The plan is checked before the mock is started, with a stand-in for the port that is not known yet.

@@ -244,12 +244,12 @@ def _write(file: Path, kind: str, flags: Flags) -> None:
     )
     try:
         with file.open("x", encoding="utf-8") as stream:
-            stream.write(written(plan, lead))
+            stream.write(written(plan, lead, stepped=kind in _STEPPED))
     except FileExistsError:
         raise FastloadError(f"{file} is there already", why="nothing is overwritten") from None
     except OSError as error:
         raise FastloadError(f"cannot write {file}", why=(error.strerror or str(error)).lower()) from None
-    click.echo(f"wrote {file}: {one_line(plan)}")
+    click.echo(f"wrote {file}" if kind in _STEPPED else f"wrote {file}: {one_line(plan)}")
     click.echo(f"next: {following}")
 
 

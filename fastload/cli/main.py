@@ -24,6 +24,9 @@ _COMMANDS: Final[dict[str, str]] = {
     "mock": "Serve the OpenAI chat API from a mock with exact timing.",
     "plan": "Check a plan, print it as YAML.",
     "report": "Print the result of an earlier run again.",
+    "search": "Find the highest load that meets the SLOs.",
+    "stress": "Raise the load step by step until the server gives in.",
+    "compare": "Compare results: what differs beyond noise.",
     "ctl": "Watch a running load and change it.",
     "doctor": "Check this machine: limits, clocks, priorities.",
 }

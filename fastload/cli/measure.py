@@ -9,16 +9,15 @@ from __future__ import annotations
 from rich.console import Console
 
 from fastload.cli.live_control import NO_CONTROLS, Controls, command_sources
-from fastload.cli.outputs import REQUESTS_FILE, STDOUT, SUMMARY_FILE, TEXTS_FILE, Outputs, check_outputs, report_console
+from fastload.cli.outputs import STDOUT, Outputs, check_outputs, report_console
 from fastload.cli.prepare import check_plan
+from fastload.cli.store import store_result
 from fastload.engine.supervisor import run_load
 from fastload.errors import ExitCode
 from fastload.plan.model import Plan
 from fastload.report.json import write_summary
 from fastload.report.live import LiveView
-from fastload.report.tables import write_requests_csv
 from fastload.report.text import print_summary
-from fastload.report.texts import write_requests_jsonl
 from fastload.stats.result import Summary
 from fastload.verdict.decide import assess
 
@@ -41,10 +40,7 @@ def measure(plan: Plan, outputs: Outputs, wanted: Controls = NO_CONTROLS) -> tup
     summary, code = assess(facts, collector)
     # Stored before it is printed: a closed pipe on stdout must not cost the result.
     if outputs.out is not None:
-        write_summary(summary, outputs.out / SUMMARY_FILE)
-        write_requests_csv(outputs.out / REQUESTS_FILE, facts, collector.records())
-        if facts.journals:
-            write_requests_jsonl(outputs.out / TEXTS_FILE, facts)
+        store_result(outputs.out, summary, facts, collector)
     if outputs.json_file is not None:
         write_summary(summary, outputs.json_file)
     if not outputs.quiet:

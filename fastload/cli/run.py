@@ -41,4 +41,14 @@ def command(
     from fastload.cli.outputs import Outputs
 
     outputs = Outputs(out, json_file, live=not no_live, quiet=quiet)
-    return measure(plan, outputs, controls(control, control_token_env, no_control))[1]
+    wanted = controls(control, control_token_env, no_control)
+    if len(plan.targets) > 1 and plan.contest.mode == "comparison":
+        from fastload.cli.contest import run_comparison
+
+        return run_comparison(plan, outputs)
+    code = measure(plan, outputs, wanted)[1]
+    if len(plan.targets) > 1 and plan.contest.mode == "race" and out is not None and not quiet:
+        from fastload.cli.compare import compare_endpoints, show
+
+        show(compare_endpoints(out), None, quiet=quiet)
+    return code

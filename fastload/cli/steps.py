@@ -25,14 +25,11 @@ from typing import Any, Final, NoReturn
 from rich.console import Console
 
 from fastload import _native
-from fastload.cli.outputs import REQUESTS_FILE, SUMMARY_FILE, TEXTS_FILE
+from fastload.cli.store import store_result
 from fastload.engine.supervisor import run_load
 from fastload.errors import ExitCode, FastloadError
 from fastload.plan.model import Plan
-from fastload.report.json import write_summary
 from fastload.report.live import LiveView
-from fastload.report.tables import write_requests_csv
-from fastload.report.texts import write_requests_jsonl
 from fastload.stats.result import Summary
 from fastload.verdict.decide import assess
 
@@ -127,10 +124,7 @@ def _carry_out(plan: Plan, live: bool, out: Path | None) -> tuple[Summary, ExitC
         facts, collector = run_load(plan, view.update if view.active else None)
     summary, code = assess(facts, collector)
     if out is not None:
-        write_summary(summary, out / SUMMARY_FILE)
-        write_requests_csv(out / REQUESTS_FILE, facts, collector.records())
-        if facts.journals:
-            write_requests_jsonl(out / TEXTS_FILE, facts)
+        store_result(out, summary, facts, collector)
     return summary, code
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from fastload.plan.model import Contest, Plan, Price
 from fastload.plan.show import to_yaml
+from fastload.plan.stages import read_stages
 from fastload.plan.target import Target
 
 _KEPT: Final = frozenset({"load.users", "load.duration", "prompts.input_tokens", "prompts.output_tokens", "prompts.seed"})
@@ -44,8 +45,14 @@ _COMMENTS: Final[Mapping[str, str]] = {
 }
 
 
-def written(plan: Plan, lead: str) -> str:
-    """Return a plan as commented YAML below `lead`, which is put into comments."""
+def written(plan: Plan, lead: str, *, stepped: bool = False) -> str:
+    """Return a plan as commented YAML below `lead`, which is put into comments.
+
+    `stepped`: its command decides how much load there is and for how long, so the file need not say.
+    """
+    kept = set() if stepped else set(_KEPT)
+    if plan.load.open_loop or plan.load.stages is not None:
+        kept.discard("load.users")
     shown = yaml.safe_load(to_yaml(plan))
     usual = {"contest": Contest().model_dump(), "price": Price().model_dump()}
     usual |= yaml.safe_load(to_yaml(Plan(targets=(Target(url=plan.target.url),))))
@@ -56,7 +63,9 @@ def written(plan: Plan, lead: str) -> str:
         elif key == "host":
             blocks.append(_entry(key, value, ""))
         elif isinstance(value, dict) and isinstance(usual.get(key, {}), dict):
-            entries = _different(key, value, usual.get(key, {}), plan)
+            entries = _different(key, value, usual.get(key, {}), kept)
+            if key == "load" and plan.load.stages is not None and plan.load.duration_s == read_stages(plan.load.stages).duration_s:
+                entries.pop("duration", None)  # it is the stages' own
             if entries:
                 body = "".join(_entry(f"{key}.{name}", entry, "  ") for name, entry in entries.items())
                 blocks.append(f"{_comment(key, '')}{key}:\n{body}")
@@ -69,17 +78,8 @@ def _light(target: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in target.items() if key != "weight" or value != 1}
 
 
-def _different(section: str, values: Mapping[str, Any], usual: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
-    kept = set(_KEPT)
-    if plan.load.open_loop or plan.load.stages is not None:
-        kept.discard("load.users")
-    if plan.load.stages is not None:
-        kept.discard("load.duration")
-    found = {key: value for key, value in values.items() if f"{section}.{key}" in kept or value != usual.get(key)}
-    if section == "load" and plan.load.stages is not None:
-        # Stages say how long they are, and a longer duration beside shorter stages would be refused.
-        found.pop("duration", None)
-    return found
+def _different(section: str, values: Mapping[str, Any], usual: Mapping[str, Any], kept: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if f"{section}.{key}" in kept or value != usual.get(key)}
 
 
 def _entry(key: str, value: Any, indent: str) -> str:

@@ -12,6 +12,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fastload.stats.search_result import SearchResult
+
 SCHEMA: Final = "fastload/summary/1"
 
 ErrorKind = Literal[
@@ -82,11 +84,11 @@ class Run(_Model):
     total_s: float
     """The same with the drain."""
     interrupted: int
+    """How often Ctrl-C was pressed."""
     stop_reason: str | None = None
     """Why the load ended before its time; null when it did not."""
     steady: str | None = None
     """What the search for the steady part of the load found; null when it was not asked for."""
-    """How often Ctrl-C was pressed."""
 
 
 class StampError(_Model):
@@ -302,6 +304,6 @@ class Summary(_Model):
     timeline: list[TimelineRow]
     turns: list[TurnRow] | None = None
     """Only where pieces of work have several turns."""
-    search: dict[str, Any] | None = None
+    search: SearchResult | None = None
     """Only from `fastload search`."""
     verdict: Verdict

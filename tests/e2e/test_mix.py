@@ -1,4 +1,4 @@
-"""Several targets in one run: shares of requests, pools of users, rates of their own, and a race; each endpoint's numbers are its own."""
+"""Several targets in one run: shares of requests, and a race; each endpoint's numbers are its own."""
 
 from __future__ import annotations
 
