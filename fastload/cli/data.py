@@ -79,7 +79,7 @@ def show_file(file: Path, dataset: str | None, columns: str | None, tokenizer: s
     except FastloadError:
         turns = []  # prompts without turns are no conversations, and need not be
     if turns and max(turns) > 1:
-        click.echo(f"as conversations: {len(turns)}, of 1 to {max(turns)} turns, {sum(turns)} in all")
+        click.echo(f"as conversations: {len(turns)}, of {min(turns)} to {max(turns)} turns, {sum(turns)} in all")
     text = " ".join(str(loaded.prompts[0].messages[-1].get("content", "")).split())
     click.echo(f"first: {text[:_SAMPLE_CHARACTERS]}{'…' if len(text) > _SAMPLE_CHARACTERS else ''}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from fastload.cli.prepare import check_plan
 from fastload.dialects.base import Dialect
@@ -35,13 +35,6 @@ _LONGEST_TEXT: Final = 160
 """Characters shown of a text in a body: prompts may be books and images."""
 
 
-class _Planned(NamedTuple):
-    """A request as it would be sent."""
-
-    at_s: float
-    turn: Turn
-
-
 def dry_run_lines(plan: Plan, first: int = FIRST_REQUESTS) -> Iterator[str]:
     """Yield what a run of a plan would do, line by line.
 
@@ -62,14 +55,16 @@ def dry_run_lines(plan: Plan, first: int = FIRST_REQUESTS) -> Iterator[str]:
     for at, population in enumerate(_crowds(plan)):
         work = build_work(plan, population.endpoints, population.weights, dialects)
         starts = _starts_s(population, work, plan.prompts.seed + SEED_STEP * at)
-        limits = (max(first, HEAD_TIMES) + 1, population.load.requests, work.total)
-        times = list(islice(starts, min(limit for limit in limits if limit is not None)))
+        pieces = min(limit for limit in (max(first, HEAD_TIMES) + 1, population.load.requests, work.total) if limit is not None)
+        times = list(islice(starts, pieces))
         yield ""
         yield _head(population, times, many=len(plan.targets) > 1)
-        for number, at_s in enumerate(times[:first]):
-            for turn in work.opening(number, at_s):
+        # Where there are fewer users than requests to show, the rest follow from responses, at times nobody knows.
+        for number in range(min(first, pieces if times else 0)):
+            at_s = times[number] if number < len(times) else None
+            for turn in work.opening(number, times[-1] if at_s is None else at_s):
                 yield ""
-                yield from _request(plan, number, _Planned(at_s + turn.delay_ns / 1e9, turn))
+                yield from _request(plan, number, None if at_s is None else at_s + turn.delay_ns / 1e9, turn)
 
 
 def _crowds(plan: Plan) -> Sequence[Population]:
@@ -136,12 +131,12 @@ def _head(population: Population, times: Sequence[float], *, many: bool) -> str:
     return f"{name}{what} {shown}{more}{then}"
 
 
-def _request(plan: Plan, number: int, planned: _Planned) -> Iterator[str]:
-    turn = planned.turn
+def _request(plan: Plan, number: int, at_s: float | None, turn: Turn) -> Iterator[str]:
     data = turn.data if isinstance(turn.data, bytes) else b"".join(turn.data)
     head, _, body = data.partition(b"\r\n\r\n")
     target = plan.targets[turn.endpoint]
-    yield f"--- request {number + 1} at {_moment(planned.at_s)} to {target.name}, {len(data):,} bytes"
+    when = "after a response" if at_s is None else f"at {_moment(at_s)}"
+    yield f"--- request {number + 1} {when} to {target.name}, {len(data):,} bytes"
     for line in head.decode("latin-1").split("\r\n"):
         name, colon, _ = line.partition(":")
         yield f"{name}: {REDACTED}" if colon and name.lower() in SECRET_HEADERS else line

@@ -15,6 +15,7 @@ from fastload.cli.flags_load import LOAD_OPTIONS
 from fastload.cli.flags_machine import MACHINE_OPTIONS
 from fastload.cli.flags_prompts import PROMPTS_OPTIONS
 from fastload.cli.flags_target import TARGET_OPTIONS
+from fastload.cli.flags_trace import TRACE_OPTIONS
 from fastload.cli.grouped import FILE, Decorated, Decorator, GroupedCommand, GroupedOption, option
 from fastload.errors import FastloadError
 
@@ -24,6 +25,7 @@ PLAN_OPTIONS: Final[tuple[Decorator, ...]] = (
     *TARGET_OPTIONS,
     *LOAD_OPTIONS,
     *PROMPTS_OPTIONS,
+    *TRACE_OPTIONS,
     *MACHINE_OPTIONS,
     option(
         "Result",

@@ -98,6 +98,8 @@ def load_dialect(path: Path) -> Dialect:
 
 def _dialect(path: Path, spec: _Spec) -> Dialect:
     ends = bool(spec.done_marker or spec.finish)
+    # A file that says nothing of where content lies asks for first byte and end only.
+    reads = bool(spec.text or spec.reasoning or spec.tools or spec.whole_text or spec.whole_other)
     return Declared(
         name=spec.name or path.stem,
         path=spec.path,
@@ -113,15 +115,14 @@ def _dialect(path: Path, spec: _Spec) -> Dialect:
         usage_paths=tuple(spec.usage or spec.output_tokens or spec.input_tokens),
         output_token_paths=tuple(spec.output_tokens),
         input_token_paths=tuple(spec.input_tokens),
-        error_paths=tuple(spec.error),
+        error_paths=tuple(spec.error) if reads else (),
         finish_paths=tuple(spec.finish),
         whole_text_paths=tuple(spec.whole_text),
         whole_other_paths=tuple(spec.whole_other),
         done_marker=spec.done_marker.encode(),
         needs_end=ends if spec.needs_end is None else spec.needs_end,
         cumulative=spec.cumulative,
-        # A file that says nothing of where content lies asks for first byte and end only.
-        reads_body=bool(spec.text or spec.reasoning or spec.tools or spec.whole_text or spec.whole_other),
+        reads_body=reads,
     )
 
 

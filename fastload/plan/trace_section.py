@@ -6,11 +6,21 @@ Knows nothing of file formats. Invariant: a `Trace` that exists names its file a
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from fastload.plan.fields import Frozen, PositiveFloat, PositiveInt, Seconds
+
+
+def _factor(value: object) -> object:
+    """Return `2x` as 2."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value.strip().lower().removesuffix("x"))
+    except ValueError:
+        raise ValueError(f"{value!r} is not a factor; write 10 or 2x") from None
 
 
 class Trace(Frozen):
@@ -19,7 +29,7 @@ class Trace(Frozen):
     file: Path
     format: str = "auto"
     """Name of the format as `fastload.workload.traces` knows it; `auto` looks at the file."""
-    speed: PositiveFloat = 1.0
+    speed: Annotated[PositiveFloat, BeforeValidator(_factor)] = 1.0
     """2 = twice as fast: gaps are halved."""
     from_s: Seconds = Field(default=0.0, validation_alias=AliasChoices("from", "from_s"))
     """Start of the part that is replayed, in the trace's own time from its first request."""

@@ -149,7 +149,7 @@ def own_lateness(records: Records) -> Values:
     """Return what the generator itself added: lateness without the connection set-up, at least 0.
 
     A server slow to accept makes a request leave late through no fault of the generator, and so does a limit that the plan sets, so
-    validity looks at this one. A request that had to be put on a wire again has none: what became of its first attempt made it late.
+    validity looks at this one. A request that had to be put on a wire again has none: its first attempt made it late.
     """
     excused = records["connect_ns"] + records["held_ns"]
     own = np.maximum(lateness(records) - excused.astype(np.float64), 0.0)

@@ -18,6 +18,7 @@ PURPOSE_ORDER: Final = 6
 PURPOSE_ENDPOINT: Final = 7
 PURPOSE_SUFFIX: Final = 8
 PURPOSE_SALT: Final = 9
+PURPOSE_TRACE: Final = 10
 # 32 and above belong to sessions and traces.
 
 _KEY: Final = struct.Struct("<QQB")

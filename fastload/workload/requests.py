@@ -18,7 +18,7 @@ from fastload.workload.distribution import parse_distribution
 from fastload.workload.draws import PURPOSE_OUTPUT_LENGTH
 from fastload.workload.heads import endpoint_path, join_path, request_head, request_headers, streamed
 from fastload.workload.sources import make_source
-from fastload.workload.splicing import SHARED_BYTES, Splicer, few_blocks
+from fastload.workload.splicing import FRESH, SHARED_BYTES, Splicer, few_blocks
 from fastload.workload.words import Block
 from fastload.workload.work import Data
 
@@ -57,6 +57,7 @@ class RequestBuilder:
         self.plan: Final = plan
         self._dialect = dialect
         self._seed = section.seed
+        self._system = section.system
         self._given = section.output_tokens is not None
         self._output = parse_distribution(section.output_tokens or DEFAULT_OUTPUT_TOKENS, "--output-tokens")
         self.path: Final = endpoint_path(plan, target, dialect)
@@ -70,6 +71,11 @@ class RequestBuilder:
             self._source.prepare(self._splicer)
         alike = self._source is not None and self._source.alike and self._output.fixed is not None
         self._constant = self._build(0, 0.0) if alike else None
+
+    @property
+    def keeps_text(self) -> bool:
+        """The text of a reply can be put together from what is kept of it."""
+        return not (self._dialect.cumulative and self._plain.stream)
 
     @property
     def constant(self) -> Data | None:
@@ -121,6 +127,16 @@ class RequestBuilder:
         """Return `render`'s bytes and what they ask for."""
         length = request.max_tokens if self._body_length is None else self._body_length
         return Built(self._render(request, ()), length, length if request.ignore_eos else 0)
+
+    def render_text(self, blocks: Sequence[Block], index: int, max_tokens: int | None = None) -> Built:
+        """Return a request whose prompt is given in ASCII blocks that JSON does not escape; long texts are not copied."""
+        before: list[Message] = [] if self._system is None else [{"role": "system", "content": self._system}]
+        if sum(len(block) for block in blocks) < SHARED_BYTES or not self._splicer.shares_text:
+            text = b"".join(blocks).decode("ascii")
+            return self.render_built(self.chat([*before, {"role": "user", "content": text}], index, max_tokens))
+        request = self.chat([*before, {"role": "user", "content": FRESH}], index, max_tokens)
+        length = request.max_tokens if self._body_length is None else self._body_length
+        return Built(self._render(request, blocks), length, length if request.ignore_eos else 0)
 
     def _build(self, index: int, elapsed_s: float) -> Built:
         assert self._source is not None, "this builder has no prompts"

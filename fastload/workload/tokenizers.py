@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +40,7 @@ _O200K: Final = (
     rf"""[^\r\n\p{{L}}\p{{N}}]?[\p{{Lu}}\p{{Lt}}\p{{Lm}}\p{{Lo}}\p{{M}}]+[\p{{Ll}}\p{{Lm}}\p{{Lo}}\p{{M}}]*(?i:{_CONTRACTIONS})?|"""
     r"""\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"""
 )
+_RANK_LINE: Final = re.compile(rb"[A-Za-z0-9+/]+=* \d+\r?\n")
 _PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     ("o200k", _O200K),
     ("qwen", _QWEN),
@@ -119,9 +121,9 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
             why=(error.strerror or str(error)).lower(),
             hint="give the path of a local file; names of models are not looked up",
         ) from None
-    if data[:1].isspace() or data[:1] == b"{":
+    if data[:64].lstrip()[:1] == b"{":
         return _of_json(path, data)
-    if b"\n" in data[:1024] and b" " in data[:1024]:
+    if _RANK_LINE.match(data):
         return _Tiktoken(path, _pattern_of(path), _ranks(path, data))
     raise FastloadError(
         f"{path}: an unknown kind of tokenizer",

@@ -93,6 +93,17 @@ class Corpus:
             at = 0
         return tuple(found)
 
+    def stretch(self, first: int, count: int) -> tuple[Block, ...]:
+        """Return words number first..first+count-1 of the corpus, which begins anew after its end, each followed by a space."""
+        found: list[Block] = []
+        while count > 0:
+            at = first % CORPUS_WORDS
+            taken = min(count, CORPUS_WORDS - at)
+            found.append(self._text[int(self._starts[at]) : int(self._starts[at + taken])])
+            first += taken
+            count -= taken
+        return tuple(found)
+
 
 @lru_cache(maxsize=8)
 def corpus(seed: int, vocabulary: tuple[str, ...] = WORDS) -> Corpus:

@@ -47,3 +47,28 @@ def test_a_cut_stream_is_no_success(tmp_path: Path, api: str) -> None:
         summary = run(tmp_path, "--host", server.url, *flags, expected=5).summary
     assert [(error["kind"], error["count"]) for error in summary["errors"]] == [("truncated", 3)]
     assert summary["latency_ms"]["ttft"] is None
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--api", "http:GET", "--path", "/health"),
+        (
+            "--api",
+            "http",
+            "--path",
+            "/api/generate",
+            "--body",
+            '{"prompt": "{{prompt}}", "options": {"num_predict": "{{max_tokens}}"}}',
+        ),
+        ("--api", "http", "--path", "/v1/completions", "--body", '{"prompt": "{{prompt}}", "max_tokens": 3, "stream": true}'),
+    ],
+    ids=["get", "ndjson", "sse"],
+)
+def test_any_endpoint(server: Mock, tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """Of any HTTP endpoint first byte and end are measured and nothing is read, also where a stream comes back."""
+    asked = ("--model", "mock", "--users", "2", "--requests", "8", "--input-tokens", "30", "--output-tokens", "3")
+    summary = run(tmp_path, "--host", server.url, *flags, *asked).summary
+    assert (summary["requests"]["completed"], summary["errors"]) == (8, [])
+    assert summary["latency_ms"]["ttfb"]["count"] == summary["latency_ms"]["e2e"]["count"] == 8
+    assert (summary["latency_ms"]["ttft"], summary["tokens"]["events"]) == (None, 0)

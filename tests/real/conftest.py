@@ -42,7 +42,7 @@ def _llama(directory: Path, *flags: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A mock that nobody here wrote; its answers are pieces of five characters of one sentence."""
+    """Serve a mock that nobody here wrote; its answers are pieces of five characters of one sentence."""
     program = needs(CACHE / "aimock" / "node_modules" / ".bin" / "llmock", "aimock")
     directory = tmp_path_factory.mktemp("aimock")
     fixtures = directory / "fixtures.json"
@@ -60,7 +60,7 @@ SENTENCE = "The quick brown fox jumps over the lazy dog and sits down to think o
 
 @pytest.fixture(scope="session")
 def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """vLLM on the CPU with a tiny model."""
+    """Serve a tiny model with vLLM on the CPU."""
     program = needs(CACHE / "vllm" / "bin" / "vllm", "vllm")
     model = needs(CACHE / "tiny-hf", "vllm")
     port = free_port()

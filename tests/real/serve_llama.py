@@ -25,6 +25,7 @@ def main(model: str, port: str, *flags: str) -> None:
     params.endpoint_props = True
     if "--embeddings" in flags:
         params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
         params.n_batch = params.n_ubatch = 2048
     server = xllamacpp.Server(params)
     print("listening", server.listening_address, flush=True)

@@ -61,7 +61,9 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str
     assert f"Usage: fastload {command}" in capsys.readouterr().out
 
 
-CONTRACT_FLAGS = (  # noqa: SIM905 - 39 quoted flags would be unreadable
+CONTRACT_FLAGS = (  # noqa: SIM905 - as many quoted flags would be unreadable
+    "--plan --mode --iterations --order --seeds --price-per-hour --price-per-million-input --price-per-million-output --currency "
+    "--record-text "
     "--host --model --api --path --api-key-env --header --insecure --cacert --cert --key --unix-socket --stream --no-stream "
     "--users --spawn-rate --duration --requests --think-time --warmup --drain --request-timeout "
     "--prompt --prompts --input-tokens --output-tokens --ignore-eos --system --seed "
@@ -77,7 +79,7 @@ def test_contract_flags(capsys: pytest.CaptureFixture[str], command: str) -> Non
     assert [flag for flag in CONTRACT_FLAGS if flag not in words] == []
 
 
-@pytest.mark.parametrize("flag", ["--rate", "--prometheus", "--dataset", "--stages", "--max-in-flight"])
+@pytest.mark.parametrize("flag", ["--theme", "--use-random-prompts"])
 def test_no_flag_that_does_nothing(capsys: pytest.CaptureFixture[str], flag: str) -> None:
     """What is not built is not offered."""
     assert "no such option" in refusal(capsys, "run", flag, "1")
@@ -100,7 +102,13 @@ def test_options_first_mean_run(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "extra"], ["unexpected extra argument", "extra"]),
         (["--users", "3"], ["no target", "--host"]),
         (["--host", "localhost:8000"], ["no scheme", "http://localhost:8000"]),
-        (["--host", URL, "--host", "b=http://h:1@2"], ["a mix of servers is not supported yet"]),
+        (["--host", URL, "--host", URL], ["2 targets are called 'default'", "--host name=URL"]),
+        (["--host", URL, "--mode", "duel"], ["--mode", "duel", "race"]),
+        (["--host", URL, "--price-per-hour", "-1"], ["--price-per-hour is -1", "more than 0"]),
+        (["--host", URL, "--record-text", "0"], ["--record-text is 0", "at least 1"]),
+        (["--host", URL, "--plan", "caht"], ["no ready-made plan 'caht'", "did you mean chat?"]),
+        (["plan", "--source"], ["--source needs --plan"]),
+        (["plan", "--dry-run", "--host", URL, "--input-tokens", "gamma:1"], ["--input-tokens 'gamma:1'"]),
         (["--host", URL, "--header", "nocolon"], ["--header 'nocolon'", "Name: value"]),
         (["--host", URL, "--header", "A: b\r\nX: y"], ["--header", "line break"]),
         (["--host", URL, "--header", "A: b", "--header", "a: c"], ["--header a is given twice"]),
@@ -131,7 +139,7 @@ def test_bad_prompt_line_is_named(capsys: pytest.CaptureFixture[str], tmp_path: 
     """A bad line of a prompt file is named before the run."""
     path = tmp_path / "p.jsonl"
     path.write_text('"fine"\n{"text": 1}\n')
-    assert f"{path}:2: missing key" in refusal(capsys, "plan", "--host", URL, "--prompts", str(path))
+    assert f"{path}:2: text is a number" in refusal(capsys, "plan", "--host", URL, "--prompts", str(path))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +225,8 @@ def test_check_says_what_a_plan_does(capsys: pytest.CaptureFixture[str], tmp_pat
     assert run_command_line(["plan", "--check", str(path)]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"{path}: ok, plan ")
-    assert f"3 users on {URL}" in text
+    assert f"3 users on {URL} for 30s" in text
+    assert len(text.splitlines()) == 1
 
 
 def test_public_names() -> None:

@@ -72,6 +72,14 @@ def test_the_users_keys_go_into_the_template(tmp_path: Path) -> None:
     assert (body["n"], body["t"]) == (9, 0)
 
 
+def test_the_example_of_the_docs(tmp_path: Path) -> None:
+    """The file that the documentation shows is one, and sends what it says."""
+    page = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text()
+    dialect = declared(tmp_path, page.split("```yaml\n")[1].split("```")[0])
+    assert json.loads(dialect.body(ASKED)) == {"input": 'say "hi"', "limit": 7, "stream": True}
+    assert dialect.usage({"stats": {"out": 5}}) == Usage(5, None)
+
+
 def test_json_in_a_text(tmp_path: Path) -> None:
     """A body written as a text of JSON is JSON, so that quotes in a prompt break nothing."""
     dialect = declared(tmp_path, 'path: /x\nbody: \'{"q": "{{prompt}}"}\'\n')

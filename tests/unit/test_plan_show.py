@@ -115,13 +115,19 @@ def _plans(draw: st.DrawFn, file: Path) -> Plan:
         tls=st.sampled_from([{"insecure": True}, {"cert": file, "key": file}, {"cacert": file}]),
         load=_loads(),
         prompts=_prompts(file),
-        machine=st.fixed_dictionaries({"cpus": st.none() | st.sampled_from(["0-3,5", "2"]), "realtime": st.sampled_from(["on", "off"])}),
+        machine=st.fixed_dictionaries(
+            {"cpus": st.none() | st.sampled_from(["0-3,5", "2"]), "realtime": st.sampled_from(["on", "off"])}
+        ),
         trace=st.fixed_dictionaries(
             {"file": st.just(file), "speed": st.floats(0.01, 100), "from_s": st.just(0.5), "to_s": st.none() | st.just(60.0)}
             | {"at_end": st.sampled_from(["stop", "loop"])}
         ),
-        sessions=st.fixed_dictionaries({"max_turns": st.none() | st.integers(1, 9), "replies": st.sampled_from(["real", "recorded"])}),
-        price=st.fixed_dictionaries({"per_hour": st.none() | st.floats(0.01, 100), "currency": st.sampled_from(["USD", "€", "no"])}),
+        sessions=st.fixed_dictionaries(
+            {"max_turns": st.none() | st.integers(1, 9), "replies": st.sampled_from(["real", "recorded"])}
+        ),
+        price=st.fixed_dictionaries(
+            {"per_hour": st.none() | st.floats(0.01, 100), "currency": st.sampled_from(["USD", "€", "no"])}
+        ),
         contest=st.fixed_dictionaries({"mode": st.sampled_from(["race", "comparison"]), "iterations": st.integers(1, 9)}),
         record_text=st.integers(1, 10**6),
         slo=st.lists(st.sampled_from(["ttft.p99<800ms", "errors<1%"]), max_size=2),
