@@ -7,6 +7,8 @@
 
 void fl_decoder_start(fl_decoder *d, const fl_dialect *dialect, fl_framing framing, uint64_t length, fl_format format) {
     assert(d != NULL && dialect != NULL);
+    /* Nothing to look for, as in an answer of any HTTP endpoint: then it is no stream of events, whatever its type says. */
+    if (dialect->matcher.nodes_used == 1) format = FL_FORMAT_WHOLE;
     fl_lines_reset(&d->lines, format == FL_FORMAT_NDJSON);
     fl_buffer_trim(&d->kept, FL_KEEP_BYTES);
     fl_body_start(&d->body, framing, length);

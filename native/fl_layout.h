@@ -94,7 +94,7 @@ typedef enum fl_counter {
     FL_C_USERS,          /* users alive; written by Python */
     FL_C_IN_FLIGHT,      /* requests in flight; written by Python */
     FL_C_MISSED,         /* arrivals that found no place; written by Python */
-    FL_C_LOCAL_1,        /* free */
+    FL_C_WAITING,        /* arrivals that wait for a place; written by Python */
     FL_COUNTERS
 } fl_counter;
 

@@ -20,6 +20,7 @@ from fastload.errors import ExitCode, FastloadError
 
 _COMMANDS: Final[dict[str, str]] = {
     "run": "Load a server and report what was measured (the default command).",
+    "init": "Ask a few questions, check the server, write a plan.",
     "demo": "Start the built-in mock server, load it, compare both sides.",
     "mock": "Serve the OpenAI chat API from a mock with exact timing.",
     "plan": "Check a plan, print it as YAML.",
@@ -36,6 +37,7 @@ _HIDDEN: Final = frozenset({"_control"})
 
 _MOST_USED: Final = (
     ("--host URL", "Server under load, e.g. http://127.0.0.1:8000 or with /v1."),
+    ("--plan NAME", "A ready-made plan, e.g. chat, rag, poisson; fastload plan --list."),
     ("--model NAME", "Model to ask for; the server's first when not given."),
     ("--users N", "Concurrent users, each with a connection of its own."),
     ("--duration T", "Length of the load: 500ms, 10s, 5m, 1h (30s)."),

@@ -1,4 +1,4 @@
-"""What every command checks of a plan before anything is started or sent: its gates, API, prompts and API key.
+"""What every command checks of a plan before anything is started or sent: gates, stop rules, APIs, prompts and API keys.
 
 Knows nothing of how a run goes. Invariant: after these checks a run cannot fail for what its plan says.
 """
@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from fastload.dialects.registry import get_dialect
 from fastload.plan.model import Plan
+from fastload.schedule.populations import populations
 from fastload.verdict.gates import parse_gates
-from fastload.workload.requests import RequestBuilder
+from fastload.verdict.stop import parse_stop_rules
+from fastload.workload.assemble import build_work
 
 
 def check_plan(plan: Plan) -> None:
     """Check the parts of a plan that only their readers understand.
 
     Raises:
-        FastloadError: an unknown API, a bad gate, distribution or prompt file, or an API key that is missing or unusable.
+        FastloadError: an unknown API, a bad gate, stop rule, distribution, prompt file or trace, or a missing or unusable API key.
     """
     parse_gates(plan.slo)
-    # Built for its checks alone, and the first request with it: the engine builds its own.
-    RequestBuilder(plan, plan.target, get_dialect(plan.api)).request(0)
+    parse_stop_rules(plan.load.stop, plan.price)
+    dialects = [get_dialect(plan.for_target(index).api) for index in range(len(plan.targets))]
+    for population in populations(plan):
+        # Built for its checks alone, and the first piece with it: the engine builds its own, once servers and models are known.
+        build_work(plan, population.endpoints, population.weights, dialects).opening(0, 0.0)

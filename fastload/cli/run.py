@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from fastload.cli.live_control import control_options, controls
-from fastload.cli.options import GroupedCommand, output_options, plan_flags, plan_options
+from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
 
 
 @click.command(cls=GroupedCommand, name="run", short_help="Load a server and report what was measured.")
 @plan_options
 @output_options
+@option("Result", "--dry-run", is_flag=True, help="Print the schedule and the first requests; send nothing.")
 @control_options
 @click.pass_context
 def command(
@@ -23,6 +24,7 @@ def command(
     json_file: Path | None,
     no_live: bool,
     quiet: bool,
+    dry_run: bool,
     control: str | None,
     control_token_env: str,
     no_control: bool,
@@ -36,6 +38,12 @@ def command(
     from fastload.plan.load import load_plan
 
     plan = load_plan(config, plan_flags(context))
+    if dry_run:
+        from fastload.cli.dry_run import dry_run_lines
+
+        for line in dry_run_lines(plan):
+            click.echo(line)
+        return 0
 
     from fastload.cli.measure import measure
     from fastload.cli.outputs import Outputs

@@ -24,7 +24,7 @@ from fastload.workload.work import Workload
 _MAX_AHEAD: Final = 4096
 _AHEAD_S: Final = 0.5
 """Open loop: requests built ahead for this long."""
-_PRIME: Final = 1_000_003
+SEED_STEP: Final = 1_000_003
 """Populations draw their arrivals from seeds that far apart."""
 
 
@@ -76,7 +76,7 @@ class Crowds:
             times = TraceTimes(work, self._worker, self._workers)
         else:
             pieces = min((count for count in (load.requests, work.total) if count is not None), default=None)
-            times = ArrivalTimes(Arrivals.of(load, seed=self._seed + _PRIME * at), self._worker, self._workers, pieces)
+            times = ArrivalTimes(Arrivals.of(load, seed=self._seed + SEED_STEP * at), self._worker, self._workers, pieces)
         supply = self._supply(work, load, int(times.rate * _AHEAD_S) + 16)
         limit = None if load.max_in_flight is None else share(load.max_in_flight, self._workers, self._worker)
         pool = LanePool(self._crew, self._worker, self._workers)
@@ -106,6 +106,11 @@ class Crowds:
     def missed(self) -> int:
         """Arrivals that found no place."""
         return sum(crowd.missed for crowd in self._open)
+
+    @property
+    def waiting(self) -> int:
+        """Arrivals that wait for a place."""
+        return sum(crowd.waiting for crowd in self._open)
 
     @property
     def active(self) -> bool:
@@ -152,7 +157,7 @@ class Crowds:
         whole = sum(self._levels)
         for at, crowd in enumerate(self._open):
             load = self._loads[at].model_copy(update={"rate": rate * self._levels[at] / whole, "stages": None, "duration_s": None})
-            seed = self._seed + _PRIME * (at + len(self._open) * self._changes)
+            seed = self._seed + SEED_STEP * (at + len(self._open) * self._changes)
             crowd.set_times(ArrivalTimes(Arrivals.of(load, seed=seed), self._worker, self._workers), at_ns)
 
 

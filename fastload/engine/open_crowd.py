@@ -86,6 +86,11 @@ class OpenCrowd:
         return self._running
 
     @property
+    def waiting(self) -> int:
+        """Arrivals that found no place yet."""
+        return len(self._waiting)
+
+    @property
     def active(self) -> bool:
         """Something is going on, or will be."""
         return self._running > 0 or (not self._ended and not self.crew.stopped())

@@ -16,13 +16,11 @@ from typing import Any
 import orjson
 
 from fastload.engine.dial import Address, AddressInfo, DialError, dial
+from fastload.engine.probe import probe
 from fastload.engine.tls import make_context
 from fastload.errors import ExitCode, FastloadError
 from fastload.plan.model import Plan
 from fastload.samples.layout import Outcome
-from fastload.workload.requests import join_path, request_headers
-
-_MODELS_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,26 +123,6 @@ async def _reach(plan: Plan, address: Address, context: ssl.SSLContext | None) -
     if sock.family != socket.AF_UNIX:
         answer["peer"] = sock.getpeername()[0]
     sock.close()
-    if plan.model is None:
-        answer["model"] = await _first_model(plan, context)
+    found = await probe(plan, address, context)
+    answer.update(api=found.api, model=found.model, evidence=found.evidence)
     return answer
-
-
-async def _first_model(plan: Plan, context: ssl.SSLContext | None) -> str | None:
-    """Ask `/v1/models`; None when the server does not answer it, which is no fault: llama.cpp needs no model name."""
-    import aiohttp
-
-    connector = aiohttp.UnixConnector(plan.unix_socket) if plan.unix_socket else aiohttp.TCPConnector(ssl=context or False)
-    headers = {name: value for name, value in request_headers(plan).items() if name.lower() != "content-type"}
-    url = f"{plan.target.scheme}://{plan.target.authority}{join_path(plan.target.base_path, '/v1/models')}"
-    try:
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_MODELS_TIMEOUT_S)) as session,
-            session.get(url, headers={**headers, "Accept": "application/json"}) as response,
-        ):
-            listed = orjson.loads(await response.read())
-    except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError):
-        return None
-    models = listed.get("data") if isinstance(listed, dict) else None
-    first = models[0].get("id") if isinstance(models, list) and models and isinstance(models[0], dict) else None
-    return first if isinstance(first, str) else None

@@ -51,6 +51,8 @@ def judge_response(
     assert head is not None
     if not 200 <= head.status < 300:
         return _http_error(dialect, head.status, payload or b"")
+    if not dialect.reads_body:
+        return ResponseVerdict(Outcome.COMPLETED, -1, -1, None)
     if head.format != _native.FORMAT_WHOLE:
         return _completed(dialect.usage_of(payload))
     return _whole(dialect, payload or b"", keep_text)

@@ -10,12 +10,13 @@ import os
 import resource
 import selectors
 import signal
-import socket
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from types import FrameType
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastload import __version__
 from fastload.clock import monotonic_ns, utc_now
@@ -28,12 +29,17 @@ from fastload.engine.journal import count_tokens, make_journal
 from fastload.engine.launch import make_ready
 from fastload.engine.processes import WorkerProcess, fork_workers, reap_all
 from fastload.engine.steering import Steering
+from fastload.engine.surroundings import OffTheCores, Signals, wake_kernel_stamps
 from fastload.engine.worker import WorkerSpec
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
+from fastload.samples.layout import Outcome
 from fastload.samples.ring import WorkerBlock
+from fastload.stats import metrics
 from fastload.stats.collector import Collector
 from fastload.stats.facts import LiveFrame, RunFacts, UserSample
+from fastload.stats.steady import steady_window
+from fastload.verdict.stop import StopRules, StopSnapshot
 from fastload.workload.tokenizers import load_tokenizer
 
 TICK_S: Final = 0.05
@@ -46,7 +52,6 @@ START_DELAY_NS: Final = 20_000_000
 """Between "go" and the load: all workers start at the same moment."""
 STOP_GRACE_NS: Final = 5_000_000_000
 """Beyond stop and drain; a worker that needs longer hangs."""
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_load(
@@ -84,63 +89,8 @@ def run_load(
             journal=make_journal(plan),
         )
         specs.append((spec, ours))
-    with _wake_kernel_stamps(), _Signals() as signals, _Aside(cpus):
+    with wake_kernel_stamps(), Signals() as signals, OffTheCores(cpus):
         return _Supervisor(launch.plan, epoch_ns, fork_workers(specs), signals, on_frame, sources).run()
-
-
-def _wake_kernel_stamps() -> socket.socket:
-    """Return an open socket that asks for receive stamps.
-
-    The kernel switches stamping on when the first socket asks, a moment later than that: ask before the first connection does.
-    """
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, limits.SO_TIMESTAMPNS, 1)
-    except OSError:
-        pass  # then the reads carry no stamp either, and the result says so
-    return sock
-
-
-class _Signals:
-    """Counts Ctrl-C (and the polite ways to end a process) and wakes the selector."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Signals:
-        self.reading, self._writing = socket.socketpair()
-        self.reading.setblocking(False)
-        self._writing.setblocking(False)
-        signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
-        for number in _SIGNALS:
-            self._before[number] = signal.signal(number, self._count)
-        return self
-
-    def _count(self, _number: int, _frame: FrameType | None) -> None:
-        self.count += 1
-
-    def __exit__(self, *exc: object) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
-        signal.set_wakeup_fd(-1)
-        self.reading.close()
-        self._writing.close()
-
-
-class _Aside:
-    """Keeps the supervisor off the workers' cores while they run, where there are others."""
-
-    def __init__(self, cpus: list[int | None]) -> None:
-        self._before = os.sched_getaffinity(0)
-        self._free = self._before - {cpu for cpu in cpus if cpu is not None}
-
-    def __enter__(self) -> None:
-        if self._free:
-            os.sched_setaffinity(0, self._free)
-
-    def __exit__(self, *exc: object) -> None:
-        os.sched_setaffinity(0, self._before)
 
 
 class _Supervisor:
@@ -149,7 +99,7 @@ class _Supervisor:
         plan: Plan,
         epoch_ns: int,
         workers: list[WorkerProcess],
-        signals: _Signals,
+        signals: Signals,
         on_frame: Callable[[LiveFrame], None] | None,
         sources: Sequence[CommandSource],
     ) -> None:
@@ -169,6 +119,10 @@ class _Supervisor:
         self._pss_bytes = 0
         self._window_ns = 0
         self._aborted = False
+        self._stop_rules = StopRules.of(plan)
+        self._checked_records = 0
+        self._kept_tokens: list[NDArray[np.uint64]] = []
+        """All token samples, where the measured window is known only at the end."""
         self._stop_reason: str | None = None
 
     def run(self) -> tuple[RunFacts, Collector]:
@@ -238,6 +192,7 @@ class _Supervisor:
             self._heed_interrupts(now_ns)
             self._kill_hung(now_ns)
             if now_ns >= next_frame_ns:
+                self._apply_stop_rules(now_ns, start_ns)
                 self._show(now_ns, start_ns)
                 next_frame_ns = now_ns + FRAME_NS
         if not measured_memory:
@@ -262,6 +217,8 @@ class _Supervisor:
         for worker in self._workers:
             for words in worker.spec.block.tokens.views():
                 self._collector.add_tokens(words)
+                if self._plan.load.steady is not None:
+                    self._kept_tokens.append(words.copy())
             for records in worker.spec.block.records.views():
                 self._collector.add_records(records)
 
@@ -281,6 +238,50 @@ class _Supervisor:
         self._stopped_ns = now_ns
         self._collector.set_window(self._window_ns, now_ns)  # every sample so far is older
         self._tell("stop")
+
+    def _apply_stop_rules(self, now_ns: int, start_ns: int) -> None:
+        """End the load when one of the plan's rules says so."""
+        if not self._stop_rules or self._stopped_ns is not None:
+            return
+        records = self._collector.records()
+        blocks = [worker.spec.block for worker in self._workers]
+        snapshot = StopSnapshot(
+            records=records[self._checked_records :],
+            in_flight=sum(block.counter("in_flight") for block in blocks),
+            missed=sum(block.counter("missed") for block in blocks),
+            waiting=sum(block.counter("waiting") for block in blocks),
+            measured_from_ns=self._window_ns,
+        )
+        self._checked_records = len(records)
+        reason = self._stop_rules.check((now_ns - start_ns) / 1e9, snapshot)
+        if reason is not None:
+            self._stop_reason = reason
+            self._stop(now_ns)
+
+    def _find_steady(self, stopped_ns: int) -> tuple[int, int, str | None]:
+        """Return the measured window and what was found of its steadiness; bins the gaps anew when it is another than planned."""
+        first_ns = min(self._window_ns, stopped_ns)
+        if self._plan.load.steady is None:
+            return first_ns, stopped_ns, None
+        records = metrics.final(self._collector.records())
+        done = records[records["outcome"] == Outcome.COMPLETED]
+        waits_ns = metrics.ttft(done)
+        found = steady_window(
+            done["end_ns"].astype(np.float64),
+            metrics.e2e(done) if np.isnan(waits_ns).all() else waits_ns,
+            np.array([sample.at_ns for sample in self._user_samples], dtype=np.float64),
+            np.array([sample.in_flight for sample in self._user_samples], dtype=np.float64),
+            first_ns,
+            stopped_ns,
+        )
+        collector = Collector(self._epoch_ns, len(self._plan.targets))
+        collector.set_window(found.start_ns, found.end_ns)
+        collector.add_records(self._collector.records())
+        for words in self._kept_tokens:
+            collector.add_tokens(words)
+        collector.finish()
+        self._collector = collector
+        return found.start_ns, found.end_ns, found.why
 
     def _show(self, now_ns: int, start_ns: int) -> None:
         """Hand the state of the run to whoever looks; nothing is computed where nobody does."""
@@ -336,6 +337,7 @@ class _Supervisor:
         if journals and self._plan.prompts.tokenizer is not None:
             count_tokens(self._collector.records(), journals, load_tokenizer(self._plan.prompts.tokenizer))
         stopped_ns = self._stopped_ns if self._stopped_ns is not None else self._last_end_ns(end_ns)
+        window_start_ns, window_end_ns, steady = self._find_steady(stopped_ns)
         examples: dict[tuple[int, int], str] = {}
         for worker in self._workers:
             examples = {**worker.examples, **examples}
@@ -349,8 +351,10 @@ class _Supervisor:
             host=host_facts(),
             epoch_ns=self._epoch_ns,
             load_start_ns=start_ns,
-            window_start_ns=min(self._window_ns, stopped_ns),
-            window_end_ns=stopped_ns,
+            window_start_ns=window_start_ns,
+            window_end_ns=window_end_ns,
+            load_end_ns=stopped_ns,
+            steady=steady,
             end_ns=end_ns,
             workers=tuple(worker.facts() for worker in self._workers),
             supervisor_cpu_s=usage.ru_utime + usage.ru_stime,

@@ -224,6 +224,7 @@ class _Worker:
         block.set_counter("users", self._crowds.alive)
         block.set_counter("in_flight", self._receiver.in_flight)
         block.set_counter("missed", self._crowds.missed)
+        block.set_counter("waiting", self._crowds.waiting)
 
     # --- messages ---------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fastload.report.cost import cost_lines
 from fastload.report.words import count, ms, percent, plural, printable, rate, size, us
 from fastload.stats.metrics import METRICS
 from fastload.stats.result import CheckResult, ErrorGroup, Quantiles, Summary
@@ -88,7 +89,7 @@ def _throughput(summary: Summary) -> RenderableType:
         parts.append(f"goodput {rate(through.goodput_per_s)} requests/s")
     source = "the server's usage" if tokens.source == "usage" else "content events"
     ledger = f"{count(tokens.output)} output tokens ({source}), {count(tokens.input)} input"
-    return Group(Text(", ".join(parts), style="bold"), Text(ledger))
+    return Group(Text(", ".join(parts), style="bold"), Text(ledger), *(Text(line) for line in cost_lines(summary.cost)))
 
 
 def _errors(errors: list[ErrorGroup]) -> list[RenderableType]:

@@ -123,7 +123,7 @@ COUNTERS: Final = (
     "users",  # users alive; written by Python
     "in_flight",  # requests in flight; written by Python
     "missed",  # arrivals that found no place; written by Python
-    "local_1",
+    "waiting",  # arrivals that wait for a place; written by Python
 )
 """The worker's counters in the order of `fl_counter`; 64 bits each, one writer."""
 

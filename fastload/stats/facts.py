@@ -112,6 +112,8 @@ class RunFacts:
     window_start_ns: int
     """End of the warm-up."""
     window_end_ns: int
+    """End of the measured part: the stop of the load, or the end of its steady part."""
+    load_end_ns: int
     """The load stopped here; what follows is drain."""
     end_ns: int
     """Drained."""

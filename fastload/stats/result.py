@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fastload.stats.cost import Cost
 from fastload.stats.search_result import SearchResult
 
 SCHEMA: Final = "fastload/summary/1"
@@ -306,4 +307,6 @@ class Summary(_Model):
     """Only where pieces of work have several turns."""
     search: SearchResult | None = None
     """Only from `fastload search`."""
+    cost: Cost | None = None
+    """Only with a price."""
     verdict: Verdict

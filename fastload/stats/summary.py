@@ -105,7 +105,7 @@ def _run(facts: RunFacts) -> Run:
             nofile=host.nofile,
         ),
         version=facts.version,
-        load_s=(facts.window_end_ns - facts.load_start_ns) / 1e9,
+        load_s=(facts.load_end_ns - facts.load_start_ns) / 1e9,
         total_s=(facts.end_ns - facts.load_start_ns) / 1e9,
         interrupted=facts.interrupted,
         stop_reason=facts.stop_reason,

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from fastload.errors import ExitCode
 from fastload.stats.collector import Collector
+from fastload.stats.cost import cost_of
 from fastload.stats.facts import RunFacts
 from fastload.stats.metrics import Records, final
 from fastload.stats.result import CheckResult, Requests, Status, Summary, Throughput, Verdict
 from fastload.stats.summary import summarise
 from fastload.verdict.gates import Gate, evaluate, parse_gates
-from fastload.verdict.goodput import goodput_per_s
+from fastload.verdict.goodput import good_output_tokens_per_s, goodput_per_s
 from fastload.verdict.validity import ABORTED, judge
 
 
@@ -31,9 +32,13 @@ def assess(facts: RunFacts, collector: Collector) -> tuple[Summary, ExitCode]:
     status, code = decide(reasons, measured.requests, checks, facts.interrupted)
     if reasons:
         checks = [check.model_copy(update={"status": "INVALID"}) for check in checks]
-    good = _with_goodput(gates, facts, final(collector.records()), measured)
+    records = final(collector.records())
+    good = _with_goodput(gates, facts, records, measured)
+    good_tokens = good_output_tokens_per_s(gates, facts, records)
+    cost = cost_of(facts.plan.price, good.throughput, good.tokens, good.run.total_s, good_tokens)
     summary = good.model_copy(
         update={
+            "cost": cost,
             "generator": measured.generator.model_copy(update={"valid": not reasons, "reasons": reasons}),
             "verdict": Verdict(status=status, checks=checks),
         }

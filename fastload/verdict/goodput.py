@@ -22,13 +22,24 @@ from fastload.verdict.gates import Gate
 
 
 def goodput_per_s(gates: Sequence[Gate], facts: RunFacts, records: Records) -> float | None:
-    """Return completed requests that ended inside the measured window and met every gate, per second.
+    """Return good requests per second; None where `good_records` has none to tell."""
+    found = good_records(gates, facts, records)
+    return None if found is None else len(found) / window_s(facts)
+
+
+def good_output_tokens_per_s(gates: Sequence[Gate], facts: RunFacts, records: Records) -> float | None:
+    """Return output tokens of good requests per second; None where `good_records` has none to tell."""
+    found = good_records(gates, facts, records)
+    return None if found is None else int(metrics.output_tokens(found).sum()) / window_s(facts)
+
+
+def good_records(gates: Sequence[Gate], facts: RunFacts, records: Records) -> Records | None:
+    """Return the completed requests that ended inside the measured window and met every gate.
 
     None without a gate that applies to a single request, or without a measured window.
     """
     applicable = [gate for gate in gates if gate.stat is not None and gate.operator in ("<", "<=")]
-    length = window_s(facts)
-    if not applicable or length == 0:
+    if not applicable or window_s(facts) == 0:
         return None
     chosen = records[ended_inside(facts, records)]
     good = np.ones(len(chosen), dtype=np.bool_)
@@ -37,7 +48,7 @@ def goodput_per_s(gates: Sequence[Gate], facts: RunFacts, records: Records) -> f
         # NaN compares false: no value, not met. A reused connection is the exception: it had no set-up to be slow.
         met = values_ms < gate.limit if gate.operator == "<" else values_ms <= gate.limit
         good &= met | np.isnan(values_ms) if gate.subject == "connect" else met
-    return int(np.count_nonzero(good)) / length
+    return chosen[good]
 
 
 def _values(name: str, records: Records) -> metrics.Values:

@@ -1,7 +1,7 @@
 """Recorded traffic read from a file: when each request came, how long its prompt and answer were, what prompts had in common.
 
 One reader for each format; all give a `Recording`, held as arrays, because traces have tens of thousands of rows. Knows nothing of
-how a recording is replayed. Invariant: a `Recording` has at least one request, in order of time, the first at 0, with positive lengths.
+how a recording is replayed. Invariant: a `Recording` has at least one request; in order of time, the first at 0; no length is 0.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def _plain(message: dict[str, Any]) -> Message:
 
 
 def read_servegen(path: Path, text: str, seed: int) -> Recording:
-    """Return arrivals drawn from a ServeGen client: windows of (start s, rate, CV, family, shape, scale), lengths from its data set.
+    """Return arrivals drawn from a ServeGen client: windows of start, rate, CV, family, shape and scale.
 
     The gaps of a window are Gamma or Weibull with the window's shape, scaled to its rate (ServeGen, section 4). The lengths are
     beside the trace: `...-trace.csv` and `...-dataset.json`.

@@ -185,6 +185,7 @@ def facts(
         load_start_ns=EPOCH,
         window_start_ns=WINDOW[0],
         window_end_ns=WINDOW[1],
+        load_end_ns=WINDOW[1],
         end_ns=END,
         workers=(worker(started=rows, records_written=rows, records_read=rows, tokens_written=tokens, tokens_read=tokens),),
         supervisor_cpu_s=0.5,

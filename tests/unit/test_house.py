@@ -34,6 +34,7 @@ LEVELS: Final[dict[str, int]] = {
 SIDEWAYS: Final[dict[tuple[str, str], str]] = {
     ("workload", "dialects"): "request bytes are a dialect's body under a head",
     ("stats", "samples"): "statistics read the record layout",
+    ("engine", "verdict"): "stop rules end a load while it runs",
 }
 PURE: Final = ("schedule", "workload", "dialects", "stats", "verdict", "plan")
 IMPURE_MODULES: Final = frozenset(
