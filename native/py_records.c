@@ -4,7 +4,7 @@
 PyObject *py_commit(PyObject *o, PyObject *const *args, Py_ssize_t n) {
     py_reactor *self = (py_reactor *)o;
     int ok = 1;
-    if (!py_arity_or_less(n, 7, "commit")) return NULL;
+    if (n != 5 && !py_arity_or_less(n, 7, "commit")) return NULL;
     fl_conn *c = py_conn_in(self, args[0], FL_CONN_DONE, "no response is finished");
     if (c == NULL) return NULL;
     uint64_t outcome = py_u64(args[1], &ok), flags = n > 5 ? py_u64(args[5], &ok) : 0, held_ns = n > 6 ? py_u64(args[6], &ok) : 0;

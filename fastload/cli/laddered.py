@@ -29,7 +29,7 @@ def base_plan(plan: Plan, flags: Mapping[str, Any], over: str) -> Plan:
     given = [name for name in _OWN if name in flags.get("load", {})]
     if given:
         flag = f"--{given[0].replace('_', '-')}"
-        raise FastloadError(f"{flag} is decided step by step here", hint="give --from, --to and --step-duration instead")
+        raise FastloadError(f"{flag} is decided step by step here", hint="give --lowest, --highest and --step-duration instead")
     if plan.trace is not None:
         raise FastloadError("a trace says itself how much load there is", hint="leave the trace out, or use fastload run")
     if over == "rate" and plan.load.thinks:

@@ -24,8 +24,8 @@ _HEADING: Final = "Search"
 
 @click.command(cls=GroupedCommand, name="search", short_help="Find the highest load that meets the SLOs.")
 @option(_HEADING, "--over", type=click.Choice(["users", "rate"]), default="users", help="What is raised: users, or arrivals/s.")
-@option(_HEADING, "--from", "start", metavar="N", type=float, help="First load (1 user, or 1 request/s).")
-@option(_HEADING, "--to", "top", metavar="N", type=float, help="Highest load to try (65536).")
+@option(_HEADING, "--lowest", "start", metavar="N", type=float, help="First load (1 user, or 1 request/s).")
+@option(_HEADING, "--highest", "top", metavar="N", type=float, help="Highest load to try (65536).")
 @option(_HEADING, "--precision", metavar="P", default="3%", help="Stop when the limit is known this well (3%).")
 @option(_HEADING, "--step-duration", "step", metavar="T", default="20s", help="Length of a step, warm-up included (20s).")
 @option(_HEADING, "--confirm-duration", "confirm", metavar="T", help="Length of the confirming run (twice a step).")

@@ -26,8 +26,8 @@ _HEADING: Final = "Stress"
 
 @click.command(cls=GroupedCommand, name="stress", short_help="Raise the load step by step until the server gives in.")
 @option(_HEADING, "--over", type=click.Choice(["users", "rate"]), default="users", help="What is raised: users, or arrivals/s.")
-@option(_HEADING, "--from", "start", metavar="N", type=float, default=20.0, help="First level (20).")
-@option(_HEADING, "--to", "top", metavar="N", type=float, default=200.0, help="Last level (200).")
+@option(_HEADING, "--lowest", "start", metavar="N", type=float, default=20.0, help="First level (20).")
+@option(_HEADING, "--highest", "top", metavar="N", type=float, default=200.0, help="Last level (200).")
 @option(_HEADING, "--step", metavar="N", type=float, default=10.0, help="Added from level to level (10).")
 @option(_HEADING, "--step-duration", "length", metavar="T", default="30s", help="Length of a level, warm-up included (30s).")
 @option(_HEADING, "--error-threshold", "errors", metavar="P", default="10%", help="Stop above this share of failures (10%).")
@@ -61,7 +61,7 @@ def command(
     plan = base_plan(load_plan(config, plan_flags(context)), plan_flags(context), over)
     ramp = levels(flags["start"], flags["top"], flags["step"])
     if over == "users" and not all(level.is_integer() for level in ramp):
-        raise FastloadError("users come in whole numbers", hint="give whole --from, --to and --step, or --over rate")
+        raise FastloadError("users come in whole numbers", hint="give whole --lowest, --highest and --step, or --over rate")
     rules = Rules(
         max_errors=share("--error-threshold", flags["errors"]),
         max_ttft_p99_ms=length_s("--latency-threshold", flags["latency"]) * 1e3,

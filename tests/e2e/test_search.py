@@ -15,7 +15,7 @@ from tests.support.process import alive, children, fastload, mock, started, wait
 pytestmark = pytest.mark.slow
 SMALL = ("--slots", "6", "--ttft", "20ms", "--itl", "20ms", "--tokens", "10")
 """Six slots of 0.2 s each: with a seventh user everybody waits 33 ms more."""
-QUICK = ("--from", "3", "--to", "12", "--step-duration", "1200ms", "--warmup", "400ms", "--slo", "ttft.p99<36ms")
+QUICK = ("--lowest", "3", "--highest", "12", "--step-duration", "1200ms", "--warmup", "400ms", "--slo", "ttft.p99<36ms")
 
 
 def curve(out: Path) -> list[dict[str, Any]]:
@@ -28,7 +28,7 @@ def curve(out: Path) -> list[dict[str, Any]]:
 def test_finds_the_programmed_knee(tmp_path: Path) -> None:
     """Forty slots of 0.6 s serve 40 users without a queue; the search finds 40 within 3 %, and confirms it."""
     with mock("--slots", "40", "--ttft", "50ms", "--itl", "50ms", "--tokens", "12") as server:
-        arguments = ("--from", "20", "--step-duration", "2.5s", "--slo", "ttft.p99<60ms")
+        arguments = ("--lowest", "20", "--step-duration", "2.5s", "--slo", "ttft.p99<60ms")
         fastload("search", "--host", server.url, *arguments, "-o", str(tmp_path), timeout_s=200)
     summary = json.loads((tmp_path / "summary.json").read_text())
     found = summary["search"]
@@ -86,7 +86,7 @@ def test_another_question_is_not_resumed(tmp_path: Path) -> None:
     [
         (("--slo", "ttft.p99<1s"), 4, "127.0.0.1:1"),
         ((), 2, "--slo"),
-        (("--slo", "ttft.p99<1s", "--users", "5"), 2, "--from"),
+        (("--slo", "ttft.p99<1s", "--users", "5"), 2, "--lowest"),
         (("--slo", "ttft.p99<1s", "--precision", "3 percent"), 2, "--precision"),
         (("--slo", "ttft.p99<1s", "--step-duration", "10s", "--confirm-duration", "5s"), 2, "--confirm-duration"),
         (("--slo", "ttft.p99<1s", "--resume"), 2, "-o DIR"),
@@ -101,7 +101,7 @@ def test_refusals(arguments: tuple[str, ...], code: int, told: str) -> None:
 def test_stress_finds_where_it_breaks(tmp_path: Path) -> None:
     """Six slots of 0.2 s: 8 users wait 67 ms and 10 users 133 ms on top of 20, so 120 ms break at 10; the optimum is before."""
     with mock(*SMALL) as server:
-        ramp = ("--from", "2", "--to", "20", "--step", "2", "--step-duration", "1500ms", "--latency-threshold", "120ms")
+        ramp = ("--lowest", "2", "--highest", "20", "--step", "2", "--step-duration", "1500ms", "--latency-threshold", "120ms")
         done = fastload("stress", "--host", server.url, *ramp, "-o", str(tmp_path))
     told = json.loads((tmp_path / "stress.json").read_text())
     assert [point["load"] for point in told["curve"]] == [2, 4, 6, 8, 10]

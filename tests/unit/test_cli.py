@@ -95,7 +95,7 @@ def test_options_first_mean_run(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "parts"),
     [
         (["rnu"], ["no command 'rnu'", "did you mean run?"]),
-        (["xyzzy"], ["no command 'xyzzy'", "commands: run, demo"]),
+        (["xyzzy"], ["no command 'xyzzy'", "commands: run, init"]),
         (["--usres", "5"], ["no such option", "--usres", "--users", "fastload run --help"]),
         (["--users", "many"], ["--users", "'many'", "integer"]),
         (["--users"], ["--users", "requires an argument"]),

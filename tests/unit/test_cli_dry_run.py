@@ -116,4 +116,4 @@ def test_race_shows_each_target() -> None:
 
 def test_arrivals_are_drawn_with_the_engines_seed() -> None:
     """The seeds of several populations' arrivals are apart as the engine sets them apart."""
-    assert crowds._PRIME == SEED_STEP
+    assert crowds.SEED_STEP == SEED_STEP
