@@ -49,10 +49,7 @@ def test_cancelled_after_a_time(server: Mock, tmp_path: Path) -> None:
 def test_the_same_requests_are_cancelled_again(server: Mock, tmp_path: Path) -> None:
     """Which requests are given up follows from the seed."""
     flags = ("--users", "5", "--requests", "60", "--cancel", "50%@3tokens", "--seed", "7")
-    chosen = [
-        {row["request_id"] for row in load(server, tmp_path, *flags).rows if row["outcome"] == "cancelled"}
-        for _ in range(2)
-    ]
+    chosen = [{row["request_id"] for row in load(server, tmp_path, *flags).rows if row["outcome"] == "cancelled"} for _ in range(2)]
     assert chosen[0] == chosen[1] != set()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.process import mock, run
 from tests.support.scripted_server import CHUNKED_HEAD, Script, ScriptedServer, stream
 
-LOAD = ("--model", "mock", "--users", "10", "--spawn-rate", "1000")
+LOAD = ("--api", "openai-chat", "--model", "mock", "--users", "10", "--spawn-rate", "1000")
 
 
 def test_closing_unannounced_costs_no_request(tmp_path: Path) -> None:
@@ -44,7 +44,20 @@ def test_connection_close_is_heeded(tmp_path: Path) -> None:
 def test_an_idle_connection_may_be_closed(tmp_path: Path) -> None:
     """A server that closes idle connections while users think: no error, and nothing is sent twice."""
     with ScriptedServer({"hi": Script((stream(3),), "keep")}, silence_s=0.15) as server:
-        flags = ("--model", "m", "--users", "4", "--requests", "16", "--spawn-rate", "1000", "--think-time", "300ms")
+        flags = (
+            "--api",
+            "openai-chat",
+            "--model",
+            "m",
+            "--users",
+            "4",
+            "--requests",
+            "16",
+            "--spawn-rate",
+            "1000",
+            "--think-time",
+            "300ms",
+        )
         done = run(tmp_path, "--host", f"http://127.0.0.1:{server.port}", *flags, "--prompt", "hi")
         assert server.served["hi"] == 16
     assert (done.summary["requests"]["completed"], done.summary["errors"]) == (16, [])

@@ -13,7 +13,7 @@ import trustme
 from tests.support.process import Finished, Mock, fastload, mock, run
 from tests.support.scripted_server import Script, ScriptedServer, stream
 
-LOAD = ("--model", "mock", "--users", "4", "--requests", "20", "--spawn-rate", "1000")
+LOAD = ("--api", "openai-chat", "--model", "mock", "--users", "4", "--requests", "20", "--spawn-rate", "1000")
 
 
 class Papers(NamedTuple):

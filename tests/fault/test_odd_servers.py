@@ -130,7 +130,18 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         count = str(len(ORDER))
         result = run(
             directory,
-            *("--host", f"http://127.0.0.1:{server.port}", "--model", "m", "--prompts", str(prompts), "--request-timeout", "1s"),
+            *(
+                "--host",
+                f"http://127.0.0.1:{server.port}",
+                "--api",
+                "openai-chat",
+                "--model",
+                "m",
+                "--prompts",
+                str(prompts),
+                "--request-timeout",
+                "1s",
+            ),
             *("--users", count, "--requests", count, "--spawn-rate", "100000", "--workers", "1"),
             before=server.served.clear,
         )
@@ -199,7 +210,20 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Finished
     with ScriptedServer({"x": script}) as server:
         result = run(
             tmp_path_factory.mktemp("gzip"),
-            *("--host", f"http://127.0.0.1:{server.port}", "--model", "m", "--prompt", "x", "--requests", "4", "--users", "2"),
+            *(
+                "--host",
+                f"http://127.0.0.1:{server.port}",
+                "--api",
+                "openai-chat",
+                "--model",
+                "m",
+                "--prompt",
+                "x",
+                "--requests",
+                "4",
+                "--users",
+                "2",
+            ),
             expected=5,
         )
         yield result, list(server.heads)
