@@ -70,8 +70,14 @@ def streamed(records: Records) -> Flags:
 
 def output_tokens(records: Records) -> NDArray[np.int64]:
     """Return the output tokens of each request: the server's usage where it gave one, else its content events."""
-    usage = records["output_tokens"].astype(np.int64)
-    return np.where(usage >= 0, usage, records["events"].astype(np.int64))
+    return np.where(usage_given(records), records["output_tokens"].astype(np.int64), records["events"].astype(np.int64))
+
+
+def usage_given(records: Records) -> Flags:
+    """Select the requests whose output tokens the server told; a 0 after content came is no count (some gateways send it)."""
+    usage = records["output_tokens"]
+    given: Flags = (usage > 0) | ((usage == 0) & (records["events"] == 0))
+    return given
 
 
 def present(values: Values) -> Values:

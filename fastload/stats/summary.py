@@ -172,8 +172,8 @@ def _errors(records: Records, facts: RunFacts) -> list[ErrorGroup]:
 
 
 def _tokens(records: Records, collector: Collector, endpoint: int | None) -> Tokens:
-    usage = records["output_tokens"][records["outcome"] == Outcome.COMPLETED]
-    source: Literal["usage", "events"] = "usage" if len(usage) and bool((usage >= 0).all()) else "events"
+    given = metrics.usage_given(records[records["outcome"] == Outcome.COMPLETED])
+    source: Literal["usage", "events"] = "usage" if len(given) and bool(given.all()) else "events"
     return Tokens(
         output=int(metrics.output_tokens(records).sum()),
         input=_known_sum(records["input_tokens"]),
