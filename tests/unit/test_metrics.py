@@ -60,11 +60,16 @@ def test_tpot_divides_by_the_servers_usage() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"output_tokens": 1}, {"events": 1}, {"events": 1, "output_tokens": 8}, {"events": 0}, {"output_tokens": 0}]
+    "fields", [{"output_tokens": 1}, {"events": 1}, {"events": 1, "output_tokens": 8}, {"events": 0}]
 )
 def test_tpot_needs_two_tokens_in_two_events(fields: dict[str, int]) -> None:
     """One token has no pace, and tokens that came in one event have none that could be seen."""
     assert value_ms("tpot", **fields) is None
+
+
+def test_a_usage_of_nothing_after_content_is_no_count() -> None:
+    """A gateway that tells 0 tokens after five events of content did not count: the five events are the tokens."""
+    assert value_ms("tpot", output_tokens=0) == value_ms("tpot", output_tokens=-1) == 10.0
 
 
 @pytest.mark.parametrize("name", ["ttft", "ttft_scheduled", "ttfa", "tpot"])
