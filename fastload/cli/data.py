@@ -115,7 +115,7 @@ def fetch(name: str, source: str | None, folder: Path | None, force: bool) -> No
 
 
 def _download(source: str, path: Path, known: DataSet) -> None:
-    from urllib.error import URLError
+    from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
 
     from fastload import __version__
@@ -132,6 +132,8 @@ def _download(source: str, path: Path, known: DataSet) -> None:
             _copy(response.read, file.write, response.length)
         part.replace(path)
     except (URLError, TimeoutError, ConnectionError, EOFError) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         reason = getattr(error, "reason", None) or error
         raise FastloadError(
             f"cannot fetch {known.name} from {source}: {reason}",

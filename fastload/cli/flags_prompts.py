@@ -40,7 +40,14 @@ PROMPTS_OPTIONS: Final[tuple[Decorator, ...]] = (
     _switch("--once", "prompts.once", "Send each prompt of the file once, then end."),
     _switch("--shuffle", "prompts.shuffle", "The file's prompts in a drawn order."),
     option(_HEADING, "--min-tokens", metavar="N", type=int, key="prompts.min_tokens", help="Only prompts of the file this long."),
-    option(_HEADING, "--max-tokens", metavar="N", type=int, key="prompts.max_tokens", help="Only those up to this length."),
+    option(
+        _HEADING,
+        "--max-tokens",
+        metavar="N",
+        type=int,
+        key="prompts.max_tokens",
+        help="Only up to this; for answers see --output-tokens.",
+    ),
     option(
         _HEADING,
         "--input-tokens",
@@ -72,7 +79,7 @@ PROMPTS_OPTIONS: Final[tuple[Decorator, ...]] = (
         "--tokenizer",
         metavar="PATH",
         key="prompts.tokenizer",
-        help="Local tokenizer file, or server: its /tokenize.",
+        help="Local tokenizer file: exact lengths, counts.",
     ),
     option(_HEADING, "--seed", metavar="N", type=int, key="prompts.seed", help="Seed of everything drawn at random (0)."),
 )

@@ -17,7 +17,7 @@ from fastload.engine.response import ResponseVerdict
 from fastload.plan.model import Plan
 from fastload.samples.layout import Outcome
 from fastload.stats.metrics import Records
-from fastload.workload.tokenizers import Tokenizer
+from fastload.workload.tokenizers import TokenCounter
 from fastload.workload.work import Data, Turn
 
 _BLOCK_BYTES: Final = 1 << 18
@@ -85,7 +85,7 @@ def body_text(data: Data, chars: int) -> str:
     return head.partition(b"\r\n\r\n")[2].decode("utf-8", "ignore")[:chars]
 
 
-def count_tokens(records: Records, journals: Sequence[Journal], tokenizer: Tokenizer) -> int:
+def count_tokens(records: Records, journals: Sequence[Journal], tokenizer: TokenCounter) -> int:
     """Fill in the output tokens of completed responses for which the server gave none; return how many were counted."""
     unknown = (records["output_tokens"] < 0) & (records["outcome"] == Outcome.COMPLETED)
     rows = {int(records["request_id"][at]): int(at) for at in np.flatnonzero(unknown)}

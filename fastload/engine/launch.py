@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from fastload.dialects.registry import get_dialect
 from fastload.engine.endpoint import Endpoint
 from fastload.engine.preflight import Reached, preflight
+from fastload.engine.server_counter import server_counter
 from fastload.plan.model import Plan
 from fastload.schedule.populations import Population, populations
 from fastload.workload.assemble import build_work
+from fastload.workload.tokenizers import SERVER
 from fastload.workload.work import Workload
 
 
@@ -37,6 +39,8 @@ def make_ready(plan: Plan) -> Launch:
     plan = _resolved(plan, reached)
     dialects = [get_dialect(plan.for_target(index).api) for index in range(len(plan.targets))]
     endpoints = [Endpoint(dialect, found.address, found.context) for dialect, found in zip(dialects, reached, strict=True)]
+    if plan.prompts.tokenizer == SERVER:
+        server_counter(plan, endpoints[0]).count("a")  # a server that cannot count says so now, not after the load
     crowds = [
         (population, build_work(plan, population.endpoints, population.weights, dialects)) for population in populations(plan)
     ]

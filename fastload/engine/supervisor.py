@@ -28,6 +28,7 @@ from fastload.engine.hostfacts import host_facts, pss_bytes
 from fastload.engine.journal import count_tokens, make_journal
 from fastload.engine.launch import make_ready
 from fastload.engine.processes import WorkerProcess, fork_workers, reap_all
+from fastload.engine.server_counter import server_counter
 from fastload.engine.steering import Steering
 from fastload.engine.surroundings import OffTheCores, Signals, wake_kernel_stamps
 from fastload.engine.worker import WorkerSpec
@@ -40,7 +41,7 @@ from fastload.stats.collector import Collector
 from fastload.stats.facts import LiveFrame, RunFacts, UserSample
 from fastload.stats.steady import steady_window
 from fastload.verdict.stop import StopRules, StopSnapshot
-from fastload.workload.tokenizers import load_tokenizer
+from fastload.workload.tokenizers import SERVER, load_tokenizer
 
 TICK_S: Final = 0.05
 """How long samples may wait in a ring; the rings hold eight times that at the highest rate one core can decode."""
@@ -334,8 +335,11 @@ class _Supervisor:
         end_ns = monotonic_ns()
         self._collector.finish()  # may wait for the kernels to compile, which is no part of the run
         journals = tuple(worker.spec.journal for worker in self._workers if worker.spec.journal is not None)
+        counted = 0
         if journals and self._plan.prompts.tokenizer is not None:
-            count_tokens(self._collector.records(), journals, load_tokenizer(self._plan.prompts.tokenizer))
+            path = self._plan.prompts.tokenizer
+            counter = server_counter(self._plan, self._workers[0].spec.endpoints[0]) if path == SERVER else load_tokenizer(path)
+            counted = count_tokens(self._collector.records(), journals, counter)
         stopped_ns = self._stopped_ns if self._stopped_ns is not None else self._last_end_ns(end_ns)
         window_start_ns, window_end_ns, steady = self._find_steady(stopped_ns)
         examples: dict[tuple[int, int], str] = {}
@@ -364,6 +368,7 @@ class _Supervisor:
             error_examples=examples,
             interrupted=self._interrupts,
             stop_reason=self._stop_reason,
+            counted=counted,
             journals=journals if self._plan.record_text is not None else (),
             reasons=tuple(troubles),
         )

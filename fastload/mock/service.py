@@ -84,6 +84,7 @@ class Service:
             **dict.fromkeys(PATHS, ("POST", self._complete_as)),
             "/v1/models": ("GET", lambda request: self._json(request, answers.models(options.model, created))),
             "/health": ("GET", lambda request: self._json(request, b"{}")),
+            "/tokenize": ("POST", self._tokenize),
             "/truth": ("GET", lambda request: self._json(request, self._truth())),
             "/truth/reset": ("POST", self._zero),
         }
@@ -122,6 +123,14 @@ class Service:
 
     def _error(self, request: Request, status: HTTPStatus, message: str) -> Answer:
         return self._whole(request, status, answers.error(status, message))
+
+    def _tokenize(self, request: Request) -> Answer:
+        """Count a text's tokens as everywhere here: its words."""
+        try:
+            text = orjson.loads(request.body).get("prompt", "")
+        except (orjson.JSONDecodeError, AttributeError):
+            return self._error(request, HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
+        return self._json(request, orjson.dumps({"count": len(str(text).split())}))
 
     def _zero(self, request: Request) -> Answer:
         self._reset()

@@ -85,7 +85,7 @@ class Prompts(Frozen):
     body: Annotated[dict[str, Any], BeforeValidator(_object_of_text)] = Field(default_factory=dict)
     """Keys put into every request body, over the dialect's own: temperature, top_p, tools ..."""
     tokenizer: str | None = None
-    """A tokenizer's file or directory, or `server` for the server's own `/tokenize`."""
+    """A tokenizer's file or directory."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Prompts:
@@ -103,7 +103,8 @@ class Prompts(Frozen):
         if source not in ("file", "dataset"):
             useless = [name for name in _FILE_KEYS if getattr(self, name)]
             if useless:
-                raise ValueError(f"{useless[0]} needs prompts of a file: give file or dataset")
+                hint = "; the length of answers is output_tokens" if useless[0] == "max_tokens" else ""
+                raise ValueError(f"{useless[0]} needs prompts of a file: give file or dataset{hint}")
         if self.prefix is not None and source not in ("input_tokens", "growth"):
             raise ValueError(f"prefix is for generated words, and {source} is the source")
         return self

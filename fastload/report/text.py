@@ -87,7 +87,7 @@ def _throughput(summary: Summary) -> RenderableType:
         parts.append(f"{rate(through.input_tokens_per_s)} input tokens/s")
     if through.goodput_per_s is not None:
         parts.append(f"goodput {rate(through.goodput_per_s)} requests/s")
-    source = "the server's usage" if tokens.source == "usage" else "content events"
+    source = {"usage": "the server's usage", "tokenizer": "a tokenizer's count", "events": "content events"}[tokens.source]
     ledger = f"{count(tokens.output)} output tokens ({source}), {count(tokens.input)} input"
     return Group(Text(", ".join(parts), style="bold"), Text(ledger), *(Text(line) for line in cost_lines(summary.cost)))
 

@@ -53,7 +53,7 @@ class Arrivals:
         """Arrivals there are; None = no end."""
         self._last: int | None = None if self.count is None else max(self.count // self._block, 1) - 1
         """The last block takes what is left: one to two blocks' length, for short blocks would flatten the gaps."""
-        self._cached: tuple[int, Floats] | None = None
+        self._cached: tuple[int, NDArray[np.int64]] | None = None
 
     @classmethod
     def of(cls, load: Load, seed: int) -> Arrivals:
@@ -80,38 +80,40 @@ class Arrivals:
         if count <= 0:
             return np.zeros(0, dtype=np.int64)
         if self._arrival.kind == "constant":
-            operational = np.arange(first, first + count, dtype=np.float64)
-        else:
-            operational = self._operational(first, first + count)
-        times = np.rint(self.shape.inverse_many(operational) * _NS_PER_S)
-        if self.count is not None:
-            # Rounded up to the very end an arrival would never be sent.
-            times = np.minimum(times, math.ceil(self.shape.duration_s * _NS_PER_S) - 1)
-        return times.astype(np.int64)
-
-    def _operational(self, first: int, end: int) -> Floats:
-        parts = []
+            return self._due_ns(np.arange(first, first + count, dtype=np.float64))
+        parts, end = [], first + count
         while first < end:
-            number = first // self._block
-            if self._last is not None:
-                number = min(number, self._last)
+            number = first // self._block if self._last is None else min(first // self._block, self._last)
             begin = number * self._block
-            times = self._times_of_block(number)
-            parts.append(begin + times[first - begin : end - begin])
+            times = self._block_ns(number)
+            parts.append(times[first - begin : end - begin])
             first = begin + len(times)
         return np.concatenate(parts)
 
-    def _times_of_block(self, number: int) -> Floats:
-        """Return the unit-rate times of one block's arrivals, from its start: the first one is 0."""
+    def _block_ns(self, number: int) -> NDArray[np.int64]:
+        """Return when the arrivals of one block are due; computed whole, so that it does not matter which of them are asked for."""
         if self._cached is not None and self._cached[0] == number:
             return self._cached[1]
-        assert self.count is None or self._last is not None
-        size = self._block if number != self._last or self.count is None else self.count - number * self._block
+        # Of arrivals closer than the inverse is exact none may overtake another.
+        times = np.maximum.accumulate(self._due_ns(number * self._block + self._unit_times(number)))
+        self._cached = (number, times)
+        return times
+
+    def _unit_times(self, number: int) -> Floats:
+        """Return the unit-rate times of one block's arrivals, from its start: the first one is 0."""
+        size = self._block
+        if self.count is not None and number == self._last:
+            size = self.count - number * self._block
         draw = np.random.default_rng((_PURPOSE, self._seed, number))
         shape = 1 / self._arrival.cv**2
         gaps = draw.standard_exponential(size) if self._arrival.kind == "poisson" else draw.standard_gamma(shape, size)
         sums = np.cumsum(gaps)
         # A gamma process with a large CV can draw nothing but zeros; its arrivals then all open the block.
-        times = np.concatenate([[0.0], sums[:-1]]) * (size / sums[-1] if sums[-1] > 0 else 0.0)
-        self._cached = (number, times)
-        return times
+        return np.concatenate([[0.0], sums[:-1]]) * (size / sums[-1] if sums[-1] > 0 else 0.0)
+
+    def _due_ns(self, unit_times: Floats) -> NDArray[np.int64]:
+        times = np.rint(self.shape.inverse_many(unit_times) * _NS_PER_S)
+        if self.count is not None:
+            # Rounded up to the very end an arrival would never be sent.
+            times = np.minimum(times, math.ceil(self.shape.duration_s * _NS_PER_S) - 1)
+        return times.astype(np.int64)

@@ -84,7 +84,7 @@ class StagedLevels:
         taken = before.taken(at_ns - 1)
         level = before.target_users(at_ns - 1)
         unfinished = taken < before.distance
-        begin_ns = max(at_ns, before.step_ns(taken)) if taken and (self._spawn_rate is not None or unfinished) else at_ns
+        begin_ns = max(at_ns, before.step_ns(taken)) if self._spawn_rate is not None or unfinished else at_ns
         self._since.append(at_ns)
         self._ramps.append(Ramp(level, users, self._pace(abs(users - level), before.per_s if unfinished else None), begin_ns))
 

@@ -18,10 +18,10 @@ from fastload.errors import FastloadError
 from fastload.plan.stages import Segment, Stages, read_stages
 
 Floats = NDArray[np.float64]
-TOLERANCE_S: Final = 1e-8
-"""Error of a wave's inverse, a hundredth of what a timer can keep."""
-_MAX_STEPS: Final = 100
-"""Halving a period of a day to `TOLERANCE_S` takes 44; every other step halves."""
+TOLERANCE_S: Final = 1e-9
+"""Error of a wave's inverse, a thousandth of what a timer can keep."""
+_MAX_STEPS: Final = 120
+"""Halving a period of a day to `TOLERANCE_S` takes 47; every other step halves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,22 +145,22 @@ class Shape:
         low = np.maximum(rest - 2 * amplitude / omega, 0.0) / first
         high = np.minimum(rest / first, self._durations[at])
         t_s: Floats = (low + high) / 2
+        # Each value goes its own way and stops by itself, so that it does not depend on what else is computed along with it.
+        done = np.zeros(len(t_s), dtype=np.bool_)
         for step in range(_MAX_STEPS):
             excess = self._area(at, t_s) - rest
             high = np.where(excess > 0, t_s, high)
             low = np.where(excess > 0, low, t_s)
             middle: Floats = (low + high) / 2
-            moved: Floats
-            if step % 2:
-                moved = middle
-            else:
+            moved: Floats = middle
+            if step % 2 == 0:
                 rate = first + amplitude * np.sin(omega * t_s)
                 newton = t_s - np.divide(excess, rate, out=np.full_like(rate, np.inf), where=rate > 0)
                 moved = np.where((newton >= low) & (newton <= high), newton, middle)
-                if np.max(np.abs(moved - t_s), initial=0.0) < TOLERANCE_S / 10 and step:
-                    return moved
-            t_s = moved
-            if np.max(high - low, initial=0.0) < TOLERANCE_S:
+            settled = (np.abs(moved - t_s) < TOLERANCE_S / 10) if step % 2 == 0 else (high - low < TOLERANCE_S)
+            t_s = np.where(done, t_s, moved)
+            done |= settled
+            if done.all():
                 break
         return t_s
 

@@ -31,7 +31,7 @@ class Cost(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     currency: str
-    tokens: Literal["usage", "events"]
+    tokens: Literal["usage", "tokenizer", "events"]
     """Whose count of tokens the prices are of: the server's, or content events."""
     total: float | None
     """Of the whole run, warm-up and drain included."""

@@ -130,6 +130,8 @@ class RunFacts:
     """Why the load ended before its time; None when it did not."""
     steady: str | None = None
     """What the search for the steady part found; None when it was not asked for."""
+    counted: int = 0
+    """Answers whose tokens a tokenizer counted after the run, because the server told none."""
     journals: tuple[TextJournal, ...] = ()
     """Where texts were kept."""
     reasons: tuple[str, ...] = ()

@@ -151,8 +151,8 @@ class Tokens(_Model):
     """The server's usage, summed over the responses that had it."""
     events: int
     """Content events of streams."""
-    source: Literal["usage", "events"]
-    """usage: every completed response had it."""
+    source: Literal["usage", "tokenizer", "events"]
+    """usage: every completed response had it. tokenizer: where it had none, the answer's text was counted after the run."""
 
 
 class Throughput(_Model):

@@ -171,9 +171,10 @@ def _errors(records: Records, facts: RunFacts) -> list[ErrorGroup]:
     return groups
 
 
-def _tokens(records: Records, collector: Collector, endpoint: int | None) -> Tokens:
+def _tokens(facts: RunFacts, records: Records, collector: Collector, endpoint: int | None) -> Tokens:
     given = metrics.usage_given(records[records["outcome"] == Outcome.COMPLETED])
-    source: Literal["usage", "events"] = "usage" if len(given) and bool(given.all()) else "events"
+    told = len(given) > 0 and bool(given.all())
+    source: Literal["usage", "tokenizer", "events"] = "events" if not told else "tokenizer" if facts.counted else "usage"
     return Tokens(
         output=int(metrics.output_tokens(records).sum()),
         input=_known_sum(records["input_tokens"]),
@@ -229,7 +230,7 @@ def _endpoint(facts: RunFacts, records: Records, collector: Collector, endpoint:
     return Endpoint(
         requests=_requests(records),
         errors=_errors(records, facts),
-        tokens=_tokens(records, collector, endpoint),
+        tokens=_tokens(facts, records, collector, endpoint),
         throughput=_throughput(facts, records, collector, endpoint),
         latency_ms=_latency(facts, records, collector, endpoint),
     )

@@ -68,7 +68,9 @@ class Question:
             FastloadError: one is out of range (exit code 2).
         """
         if not 0 < self.start <= self.top or not math.isfinite(self.top):
-            raise FastloadError(f"--lowest {self.start:g} --highest {self.top:g} is no range", hint="--lowest is positive and at most --highest")
+            raise FastloadError(
+                f"--lowest {self.start:g} --highest {self.top:g} is no range", hint="--lowest is positive and at most --highest"
+            )
         if not 0 < self.precision < 1:
             raise FastloadError(f"--precision {self.precision:.4g} is not between 0 and 100%", hint="write --precision 3%")
         if self.over == "users" and not (self.start.is_integer() and self.top.is_integer()):

@@ -71,7 +71,8 @@ def levels(start: float, top: float, step: float) -> list[float]:
     """
     if not (0 < start <= top and step > 0 and math.isfinite(top)):
         raise FastloadError(
-            f"--lowest {start:g} --highest {top:g} --step {step:g} is no ramp", hint="--lowest is at most --highest, and --step positive"
+            f"--lowest {start:g} --highest {top:g} --step {step:g} is no ramp",
+            hint="--lowest is at most --highest, and --step positive",
         )
     # Multiples, not a running sum: sums of 0.1 miss 1.0.
     count = math.floor((top - start) / step * (1 + 1e-12))

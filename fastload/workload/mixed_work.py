@@ -1,13 +1,15 @@
 """Work shared out over several endpoints by weight.
 
 Pure. Invariant: which endpoint serves piece number `index` depends only on the seed and the index; each block of 1,024 pieces
-holds the exact shares in an order drawn at random, so that no long run is lopsided by chance and arrivals at each are random.
+holds the shares, to the seat, in an order drawn at random: no long run is lopsided by chance, and arrivals at each are random.
 """
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Final
 
 from fastload.workload.draws import PURPOSE_ENDPOINT, random_bytes
@@ -15,6 +17,8 @@ from fastload.workload.work import Turn, Workload
 
 _BLOCK: Final = 1024
 """Pieces whose endpoints are drawn together."""
+_GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0
+"""Its multiples, modulo 1, fill any interval as evenly as numbers can: so the seats left over in each block go round fairly."""
 _KEPT: Final = 64
 """Blocks remembered; a worker walks through the indices in order."""
 
@@ -35,7 +39,11 @@ class MixedWork:
         assert min(weights) > 0
         self._works = tuple(works)
         whole = sum(weights)
-        self._edges = (0.0, *(part / whole for part in accumulate(weights[:-1])), 1.0)
+        shares = [weight * _BLOCK / whole for weight in weights]
+        self._seats = [int(share) for share in shares]
+        parts = [share - seats for share, seats in zip(shares, self._seats, strict=True)]
+        # Rounding may leave no parts at all; then there are no spare seats either.
+        self._edges = [edge / (sum(parts) or 1.0) for edge in accumulate(parts)]
         self._seed = seed
         self._blocks: dict[int, bytes] = {}
         totals = [work.total for work in works if work.total is not None]
@@ -62,18 +70,11 @@ class MixedWork:
         return self._works[self.choose(index)].arrival_ns(index)
 
     def _draw(self, number: int) -> bytes:
-        """Return the works of a block of pieces: its exact shares, in an order drawn with the seed."""
-        first, last = number * _BLOCK, (number + 1) * _BLOCK
-        drawn: list[int] = []
-        for which, (low, high) in enumerate(pairwise(self._edges)):
-            # Whole numbers up to the end of this block minus those up to its start: over all blocks they add up exactly.
-            up_to_last = _rounded(last * high) - _rounded(last * low)
-            up_to_first = _rounded(first * high) - _rounded(first * low)
-            drawn += [which] * (up_to_last - up_to_first)
-        keys = random_bytes(self._seed, number, PURPOSE_ENDPOINT, 8 * len(drawn))
-        order = sorted(range(len(drawn)), key=lambda at: (keys[8 * at : 8 * at + 8], at))
+        """Return the works of a block of pieces: the whole part of each share, then the spare seats, in a drawn order."""
+        drawn = [which for which, seats in enumerate(self._seats) for _ in range(seats)]
+        spare = _BLOCK - len(drawn)
+        last = len(self._seats) - 1
+        drawn += [min(bisect_right(self._edges, at * _GOLDEN % 1.0), last) for at in range(number * spare, (number + 1) * spare)]
+        keys = random_bytes(self._seed, number, PURPOSE_ENDPOINT, 8 * _BLOCK)
+        order = sorted(range(_BLOCK), key=lambda at: (keys[8 * at : 8 * at + 8], at))
         return bytes(drawn[at] for at in order)
-
-
-def _rounded(value: float) -> int:
-    return int(value + 0.5)

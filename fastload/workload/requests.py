@@ -17,7 +17,7 @@ from fastload.plan.target import Target
 from fastload.workload.distribution import parse_distribution
 from fastload.workload.draws import PURPOSE_OUTPUT_LENGTH
 from fastload.workload.heads import endpoint_path, join_path, request_head, request_headers, streamed
-from fastload.workload.sources import make_source
+from fastload.workload.sources import make_source, plan_tokenizer
 from fastload.workload.splicing import FRESH, SHARED_BYTES, Splicer, few_blocks
 from fastload.workload.words import Block
 from fastload.workload.work import Data
@@ -64,6 +64,7 @@ class RequestBuilder:
         self._head, self._bare_head = request_head(plan, target, dialect, self.path)
         self._plain = ChatRequest([], 1, plan.model, streamed(plan, dialect), section.ignore_eos, {}, section.body)
         self._body_length = next((n for key in _LENGTH_KEYS if isinstance(n := section.body.get(key), int)), None)
+        plan_tokenizer(section)  # needed after the run too: one that cannot be read is refused before it
         self._source = make_source(section) if prompts else None
         fields = {} if self._source is None else self._source.ask(0, 0.0).prompt.fields
         self._splicer = Splicer(dialect, replace(self._plain, fields=fields))

@@ -6,9 +6,12 @@ Knows nothing of connections: who asks, asks before or after the load, never dur
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import orjson
+
+from fastload.errors import FastloadError
 
 PATH: Final = "/tokenize"
 FORMS: Final = ("prompt", "content", "inputs")
@@ -35,3 +38,34 @@ def tokenize_count(body: bytes) -> int | None:
             return count
         document = document.get("tokens")
     return len(document) if isinstance(document, list) else None
+
+
+class ServerCounter:
+    """Counts as a `Tokenizer` does, by asking a server.
+
+    Args:
+        post: sends a JSON body to the server's `/tokenize` and returns the answer's body; None when it is not one of success.
+        model: the model to name.
+    """
+
+    def __init__(self, post: Callable[[bytes], bytes | None], model: str | None) -> None:
+        self._post = post
+        self._model = model
+        self._forms: tuple[str, ...] = FORMS
+
+    def count(self, text: str) -> int:
+        """Return how many tokens a text has; the form that the server understood first is kept.
+
+        Raises:
+            FastloadError: the server understands none of the forms.
+        """
+        for form in self._forms:
+            answer = self._post(tokenize_body(form, text, self._model))
+            count = None if answer is None else tokenize_count(answer)
+            if count is not None:
+                self._forms = (form,)
+                return count
+        raise FastloadError(
+            f"the server counts no tokens at {PATH}",
+            hint="leave --tokenizer server out, or give a local file with --tokenizer PATH",
+        )

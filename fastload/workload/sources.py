@@ -73,7 +73,7 @@ def make_source(prompts: Prompts) -> Source:
     Raises:
         FastloadError: a file, data set, distribution or tokenizer that cannot be used.
     """
-    tokenizer = None if prompts.tokenizer in (None, SERVER) else _tokenizer(Path(str(prompts.tokenizer)))
+    tokenizer = plan_tokenizer(prompts)
     if prompts.file is not None or prompts.dataset is not None:
         kept = _of_length(_loaded(prompts), prompts, tokenizer)
         return _Listed([_with_system(prompt, prompts.system) for prompt in kept], prompts)
@@ -83,7 +83,17 @@ def make_source(prompts: Prompts) -> Source:
     return _Generated(prompts, tokenizer)
 
 
-def _tokenizer(path: Path) -> Tokenizer:
+def plan_tokenizer(prompts: Prompts) -> Tokenizer | None:
+    """Return the tokenizer file a plan names; None when it names none.
+
+    Raises:
+        FastloadError: it cannot be used.
+    """
+    if prompts.tokenizer is None:
+        return None
+    if prompts.tokenizer == SERVER:
+        return None  # it counts answers after the load; prompts are drawn without it
+    path = Path(prompts.tokenizer)
     return _read_tokenizer(path, _stamp(path))
 
 

@@ -12,7 +12,7 @@ import binascii
 import re
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -49,6 +49,13 @@ _PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     ("gpt2", _GPT2),
 )
 """By what a file's name holds; all other tiktoken files are cut like cl100k, Llama 3's `tokenizer.model` among them."""
+
+
+class TokenCounter(Protocol):
+    """Whatever counts tokens: a file's tokenizer, or a server."""
+
+    def count(self, text: str) -> int:
+        """Return how many tokens a text has."""
 
 
 class Tokenizer(ABC):

@@ -59,9 +59,7 @@ def test_tpot_divides_by_the_servers_usage() -> None:
     assert value_ms("tpot", output_tokens=21) == 2.0
 
 
-@pytest.mark.parametrize(
-    "fields", [{"output_tokens": 1}, {"events": 1}, {"events": 1, "output_tokens": 8}, {"events": 0}]
-)
+@pytest.mark.parametrize("fields", [{"output_tokens": 1}, {"events": 1}, {"events": 1, "output_tokens": 8}, {"events": 0}])
 def test_tpot_needs_two_tokens_in_two_events(fields: dict[str, int]) -> None:
     """One token has no pace, and tokens that came in one event have none that could be seen."""
     assert value_ms("tpot", **fields) is None

@@ -55,16 +55,19 @@ def test_ended() -> None:
 
 def test_constant_does_not_drift() -> None:
     """Arrival number ten million at 3 a second is at its third of ten million seconds, to a nanosecond."""
-    assert Arrivals(3.0, "constant", 0).times_ns(10_000_001, 2).tolist() == [3_333_333_666_666_667, 3_333_334 * NS]
+    late, later = Arrivals(3.0, "constant", 0).times_ns(10_000_001, 2).tolist()
+    assert abs(late - 3_333_333_666_666_667) <= 1
+    assert later == 3_333_334 * NS
 
 
 @settings(deadline=None)
 @given(process=processes, seed=st.integers(0, 2**64 - 1), cuts=st.lists(st.integers(1, 2500), min_size=1, max_size=6))
 def test_chunks_do_not_matter(process: str, seed: int, cuts: list[int]) -> None:
     """Asked for in any pieces, in any order, the times are the same."""
-    whole = Arrivals(100.0, process, seed).times_ns(0, sum(cuts))
+    shape = parse_stages("wave:90/s:60:3s@40s,100..200/s@100s")
+    whole = Arrivals(shape, process, seed).times_ns(0, sum(cuts))
     firsts = np.cumsum([0, *cuts[:-1]]).tolist()
-    asked = Arrivals(100.0, process, seed)
+    asked = Arrivals(shape, process, seed)
     pieces = [asked.times_ns(first, count) for first, count in reversed(list(zip(firsts, cuts, strict=True)))]
     assert np.concatenate(pieces[::-1]).tolist() == whole.tolist()
 

@@ -112,7 +112,7 @@ def test_cancellations(text: str, cancellation: Cancellation) -> None:
 @pytest.mark.parametrize("text", ["10%", "10@2s", "0%@2s", "101%@2s", "10%@0s", "10%@0tokens", "10%@-2s", "x%@2s", "10%@soon"])
 def test_refused_cancellations(text: str) -> None:
     """Nothing to give up, or no moment to do it, is refused in one line."""
-    with pytest.raises(FastloadError, match="^cancel "):
+    with pytest.raises(FastloadError, match=r"^cancel "):
         parse_cancel(text)
 
 

@@ -11,9 +11,12 @@ from typing import Any
 import orjson
 import pytest
 
+from fastload.dialects.registry import get_dialect
 from fastload.errors import ExitCode, FastloadError
+from fastload.plan.model import Plan
 from fastload.plan.prompts_section import Prompts
-from fastload.workload.server_tokenize import tokenize_body, tokenize_count
+from fastload.workload.requests import RequestBuilder
+from fastload.workload.server_tokenize import ServerCounter, tokenize_body, tokenize_count
 from fastload.workload.sources import make_source
 from fastload.workload.tokenizers import load_tokenizer
 from fastload.workload.words import WORDS
@@ -198,3 +201,31 @@ def test_asking_a_server() -> None:
     """The text goes under the form's key; only the OpenAI-like form names a model."""
     assert orjson.loads(tokenize_body("prompt", "é", "m")) == {"prompt": "é", "add_special_tokens": False, "model": "m"}
     assert orjson.loads(tokenize_body("content", "é", "m")) == {"content": "é", "add_special_tokens": False}
+
+
+@pytest.mark.parametrize("form", ["prompt", "content", "inputs"])
+def test_a_server_is_asked_in_its_own_form(form: str) -> None:
+    """The forms are tried in turn, and the one that was answered is kept."""
+    asked: list[str] = []
+
+    def post(body: bytes) -> bytes | None:
+        document = orjson.loads(body)
+        asked.append(next(key for key in ("prompt", "content", "inputs") if key in document))
+        return orjson.dumps({"tokens": document[form].split()}) if form in document else None
+
+    counter = ServerCounter(post, None)
+    assert [counter.count("a b c"), counter.count("a")] == [3, 1]
+    assert asked == [*("prompt", "content", "inputs")[: asked.index(form) + 1], form]
+
+
+def test_a_server_that_does_not_count() -> None:
+    """A server without /tokenize is one line, not a count of 0."""
+    with pytest.raises(FastloadError, match="counts no tokens"):
+        ServerCounter(lambda body: b'{"error": "not found"}', None).count("a")
+
+
+def test_a_bad_tokenizer_is_refused_without_prompts_too() -> None:
+    """A tokenizer needed only after a run, as of sessions, is read before it."""
+    plan = Plan.model_validate({"targets": [{"url": "http://h"}], "prompts": {"tokenizer": "/nowhere/x.json"}})
+    with pytest.raises(FastloadError, match="cannot read the tokenizer"):
+        RequestBuilder(plan, plan.target, get_dialect("openai-chat"), prompts=False)
