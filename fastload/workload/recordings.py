@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,17 +44,17 @@ class Recording:
         return len(self.offset_ns)
 
 
-def from_rows(path: Path, times_s: Sequence[float], inputs: Sequence[int], outputs: Sequence[int], **more: Any) -> Recording:
+def from_rows(path: Path, times_ns: Sequence[int], inputs: Sequence[int], outputs: Sequence[int], **more: Any) -> Recording:
     """Return the recording of rows in any order of time.
 
     Raises:
         FastloadError: there are none.
     """
-    if not times_s:
+    if not times_ns:
         raise FastloadError(f"the trace {path} holds no requests", hint="give it at least one row")
-    times = np.asarray(times_s, dtype=np.float64)
+    times = np.asarray(times_ns, dtype=np.int64)
     order = np.argsort(times, kind="stable")
-    offset_ns = np.rint((times[order] - times[order[0]]) * _NS_PER_S).astype(np.int64)
+    offset_ns = times[order] - times[order[0]]
     for key in ("shared", "messages"):
         if more.get(key) is not None:
             more[key] = [more[key][at] for at in order.tolist()]
@@ -92,26 +92,38 @@ def length(value: Any, name: str, place: str, *, least: int = 1) -> int:
 
 
 def moment_s(value: Any, name: str, place: str) -> float:
-    """Return a time in seconds: a number, or a date with any number of digits after the seconds.
+    """Return a number of seconds.
 
     Raises:
-        FastloadError: it is neither.
+        FastloadError: it is none.
     """
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = float("nan")
-    if np.isfinite(number):
-        return number
+    if not np.isfinite(number):
+        raise FastloadError(f"{place}: {name} is {value!r}, not a time")
+    return number
+
+
+def moment_ns(value: Any, name: str, place: str) -> int:
+    """Return a time in ns: of a number of seconds, or of a date with any number of digits after the seconds.
+
+    Raises:
+        FastloadError: it is neither.
+    """
     text = str(value).strip()
     whole, dot, rest = text.partition(".")
+    if whole.lstrip("-").isdigit() or not whole:
+        return round(moment_s(value, name, place) * _NS_PER_S)
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
     try:
-        # `%f` and fromisoformat take six digits; Azure's traces have seven.
+        # `%f` and fromisoformat take six digits and a float holds no more of an epoch; Azure's traces have seven.
         moment = datetime.fromisoformat(whole + rest[len(digits) :])
     except ValueError:
         raise FastloadError(f"{place}: {name} is {value!r}, not a time") from None
-    return moment.timestamp() + (int(digits) / 10 ** len(digits) if dot and digits else 0.0)
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return int(moment.timestamp()) * _NS_PER_S + (int(digits[:9].ljust(9, "0")) if dot and digits else 0)
 
 
 def _rows(path: Path, text: str, needed: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -130,7 +142,7 @@ def _rows(path: Path, text: str, needed: Sequence[str]) -> Iterator[tuple[str, d
 
 
 def _mooncake(path: Path, text: str) -> Recording:
-    times: list[float] = []
+    times: list[int] = []
     inputs: list[int] = []
     outputs: list[int] = []
     shared: list[NDArray[np.int32]] = []
@@ -147,7 +159,7 @@ def _mooncake(path: Path, text: str) -> Recording:
         for key in ("timestamp", "input_length", "output_length"):
             if key not in row:
                 raise FastloadError(f"{place}: missing key {key}")
-        times.append(moment_s(row["timestamp"], "timestamp", place) / 1000)
+        times.append(round(moment_s(row["timestamp"], "timestamp", place) * 1_000_000))
         inputs.append(length(row["input_length"], "input_length", place))
         outputs.append(length(row["output_length"], "output_length", place))
         shared.append(_hash_ids(row.get("hash_ids"), place))
@@ -173,7 +185,7 @@ def _by_columns(time: str, given: str, generated: str) -> Callable[[Path, str], 
     def read(path: Path, text: str) -> Recording:
         times, inputs, outputs = [], [], []
         for place, row in _rows(path, text, (time, given, generated)):
-            times.append(moment_s(row[time], time, place))
+            times.append(moment_ns(row[time], time, place))
             inputs.append(length(row[given], given, place))
             outputs.append(length(row[generated], generated, place))
         return from_rows(path, times, inputs, outputs)
@@ -187,7 +199,7 @@ def _burstgpt(path: Path, text: str) -> Recording:
     for place, row in _rows(path, text, ("Timestamp", "Request tokens", "Response tokens")):
         answered = length(row["Response tokens"], "Response tokens", place, least=0)
         if answered:
-            times.append(moment_s(row["Timestamp"], "Timestamp", place))
+            times.append(moment_ns(row["Timestamp"], "Timestamp", place))
             inputs.append(length(row["Request tokens"], "Request tokens", place))
             outputs.append(answered)
     return from_rows(path, times, inputs, outputs)
@@ -199,7 +211,7 @@ def _own(path: Path, text: str) -> Recording:
     for place, row in _rows(path, text, ("scheduled_ms", "input_tokens", "output_tokens", "events")):
         if row["input_tokens"] in ("", "0") or row.get("retried") == "1":
             continue
-        times.append(moment_s(row["scheduled_ms"], "scheduled_ms", place) / 1000)
+        times.append(round(moment_s(row["scheduled_ms"], "scheduled_ms", place) * 1_000_000))
         inputs.append(length(row["input_tokens"], "input_tokens", place))
         outputs.append(length(row["output_tokens"] or row["events"], "output_tokens", place, least=0))
     if not times:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastload.dialects.base import Message
 from fastload.errors import FastloadError
-from fastload.workload.recordings import Recording, from_rows, length, moment_s, read_text
+from fastload.workload.recordings import Recording, from_rows, length, moment_ns, moment_s, read_text
 
 _PURPOSE: Final = 0x73677365  # "sgse": keeps these draws apart from others of the same seed
 
@@ -33,7 +33,7 @@ def read_otel(path: Path, text: str) -> Recording:
     spans = document.get("spans") if isinstance(document, dict) else document
     if not isinstance(spans, list):
         raise FastloadError(f"{path}: no list of spans")
-    times: list[float] = []
+    times: list[int] = []
     inputs: list[int] = []
     outputs: list[int] = []
     messages: list[list[Message]] = []
@@ -43,7 +43,7 @@ def read_otel(path: Path, text: str) -> Recording:
             continue
         place = f"{path}: span {number}"
         said = _messages(attributes["gen_ai.input.messages"], place)
-        times.append(moment_s(span.get("start_time"), "start_time", place))
+        times.append(moment_ns(span.get("start_time"), "start_time", place))
         messages.append(said)
         inputs.append(max(int(attributes.get("gen_ai.usage.input_tokens") or 0), 1))
         asked = attributes.get("gen_ai.usage.output_tokens") or attributes.get("gen_ai.request.max_tokens") or 0
@@ -101,7 +101,7 @@ def read_servegen(path: Path, text: str, seed: int) -> Recording:
     if not times:
         raise FastloadError(f"{path}: this client never sends", hint="take another one")
     inputs, outputs = _drawn(draw, times, lengths)
-    return from_rows(path, times, inputs, outputs)
+    return from_rows(path, [round(at_s * 1e9) for at_s in times], inputs, outputs)
 
 
 def _arrivals(draw: np.random.Generator, window_s: float, rate: float, cells: list[str], place: str) -> NDArray[np.float64]:
