@@ -38,7 +38,8 @@ def test_every_turn_repeats_what_the_server_said(server: Mock, tmp_path: Path) -
         words += sum(len(message["content"].split()) for message in messages)
     truth = server.settled()
     assert truth["prompt_tokens"] == words == result.summary["tokens"]["input"]
-    assert (truth["requests"], truth["peak_streams"]) == (30, 4)
+    assert truth["requests"] == 30
+    assert truth["peak_streams"] <= 4
     assert [(row["turn"], row["requests"]) for row in result.summary["turns"]] == [(1, 10), (2, 10), (3, 10)]
 
 
