@@ -71,8 +71,12 @@ def test_a_lingering_drain_ends_at_the_due_moment(wire: Wire, interval_ns: int) 
         wire.reactor.set_interval(interval_ns)
     due_ns = monotonic_ns() + 50 * MS
     wire.reactor.set_due(due_ns)
-    assert wire.drain() == []
-    assert due_ns <= monotonic_ns() < due_ns + 200 * MS
+    drains = 0
+    while monotonic_ns() < due_ns:  # a signal to this process cuts a wait short, and the caller drains again
+        assert wire.drain() == []
+        drains += 1
+    assert drains <= 3
+    assert monotonic_ns() < due_ns + 200 * MS
     assert wire.reactor.take_due() == due_ns
 
 

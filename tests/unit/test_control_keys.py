@@ -158,6 +158,8 @@ def test_keys_are_not_shown() -> None:
 @pytest.mark.parametrize("way_out", ["exit", "raise", "SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"])
 def test_the_terminal_comes_back(way_out: str) -> None:
     """By the end, an exception or a signal: the terminal has its own settings again, and the signal still ends the process."""
+    if way_out.startswith("SIG") and signal.getsignal(signal.Signals[way_out]) is signal.SIG_IGN:
+        pytest.skip(f"{way_out} is ignored here, as under nohup, and children inherit that")
     with terminal(way_out) as tty:
         before = tty.settings()
         assert tty.heard() == "reading"
