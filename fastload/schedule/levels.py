@@ -84,9 +84,14 @@ class StagedLevels:
         taken = before.taken(at_ns - 1)
         level = before.target_users(at_ns - 1)
         unfinished = taken < before.distance
-        begin_ns = max(at_ns, before.step_ns(taken)) if self._spawn_rate is not None or unfinished else at_ns
+        pace = self._pace(abs(users - level), before.per_s if unfinished else None)
+        begin_ns = at_ns
+        if self._spawn_rate is not None or (unfinished and taken == 0):
+            begin_ns = max(at_ns, before.step_ns(taken))
+        elif unfinished:
+            begin_ns = max(at_ns, before.step_ns(taken - 1) + int(_NS_PER_S / pace))
         self._since.append(at_ns)
-        self._ramps.append(Ramp(level, users, self._pace(abs(users - level), before.per_s if unfinished else None), begin_ns))
+        self._ramps.append(Ramp(level, users, pace, begin_ns))
 
     def _pace(self, distance: int, unfinished: float | None) -> float:
         if self._spawn_rate is not None:

@@ -97,8 +97,10 @@ class Conversations:
             return turn.recorded if turn.recorded is not None else {"role": "assistant", "content": turn.reply or ""}
         if not reply.completed:
             return None
-        if not reply.text and turn.recorded is not None and turn.recorded.get("tool_calls"):
-            return turn.recorded  # a tool's result that follows needs the call it answers
+        recorded = turn.recorded
+        if recorded is not None and recorded.get("tool_calls"):
+            # The tool's recorded result follows, and servers refuse one without the call that it answers.
+            return {**recorded, "content": reply.text or recorded.get("content")}
         return {"role": "assistant", "content": reply.text or ""}
 
     def _conversation(self, index: int) -> Conversation:

@@ -216,6 +216,28 @@ def test_a_failed_turn_ends_the_conversation(tmp_path: Path) -> None:
     assert len(carried_out(conversation_work(tmp_path), [Reply(True, "A!"), Reply(False, None)])) == 2
 
 
+def test_a_tools_result_follows_the_call_it_answers(tmp_path: Path) -> None:
+    """What this server said takes the place of the recorded text, but the recorded call stays before the tool's recorded result."""
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "find it"},
+        {"role": "assistant", "content": "recorded", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "found"},
+        {"role": "assistant", "content": "done"},
+    ]
+    path = tmp_path / "tools.jsonl"
+    path.write_text(json.dumps({"messages": messages}))
+    plan = Plan.model_validate({"targets": [{"url": URL}], "prompts": {"file": path}, "sessions": {}})
+    talks = build_work(plan, [0], [1.0], [OPENAI_CHAT])
+    (first,) = talks.opening(0, 0.0)
+    assert first.then is not None
+    (second,) = first.then(Reply(True, "I look"))
+
+    sent = body(second)["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool"]
+    assert (sent[1]["content"], sent[1]["tool_calls"]) == ("I look", [call])
+
+
 def test_turns_can_be_limited(tmp_path: Path) -> None:
     """max_turns cuts a longer conversation, and the text of its last reply is not kept."""
     talks = conversation_work(tmp_path, max_turns=2)

@@ -93,10 +93,10 @@ def test_the_level_is_that_of_the_last_change(text: str, spawn_rate: float | Non
 
 @given(text=texts)
 def test_it_gets_where_the_text_says(text: str) -> None:
-    """A second after the last stage began the level is that stage's, and it never exceeds the highest one."""
+    """Within the last stage of three seconds the level becomes that stage's, and it never exceeds the highest one."""
     loop = staged(text)
     duration_s = parse_stages(text).duration_s
-    assert loop.target_users(int((duration_s - 1.9) * S)) == 9
+    assert loop.target_users(int((duration_s - 0.1) * S)) == 9
     assert max(level for _, level in changes(loop)) <= loop.most_users
 
 
