@@ -36,7 +36,7 @@ LOAD_OPTIONS: Final[tuple[Decorator, ...]] = (
     _text("--request-timeout", "T", "request_timeout", "Give up on a request after this (10m)."),
     _whole("--retries", "retries", "Send a failed request again so often (0)."),
     _text("--backoff", "T", "backoff", "Pause before the first retry, then doubled (500ms)."),
-    _text("--retry-on", "KIND", "retry_on", "connect reset timeout 5xx 429; repeatable (all but timeout).", multiple=True),
+    _text("--retry-on", "KIND", "retry_on", "Of connect,reset,timeout,5xx,429 (all but timeout).", multiple=True),
     _text("--cancel", "C", "cancel", "Give up on a share of requests: 10%@2s, 10%@20tokens."),
     _text("--stop", "RULE", "stop", "End early: 'errors>5%', 'requests>=1000'; repeatable.", multiple=True),
 )

@@ -244,16 +244,16 @@ class _Supervisor:
         """End the load when one of the plan's rules says so."""
         if not self._stop_rules or self._stopped_ns is not None:
             return
-        records = self._collector.records()
+        records = self._collector.records_from(self._checked_records)
         blocks = [worker.spec.block for worker in self._workers]
         snapshot = StopSnapshot(
-            records=records[self._checked_records :],
+            records=records,
             in_flight=sum(block.counter("in_flight") for block in blocks),
             missed=sum(block.counter("missed") for block in blocks),
             waiting=sum(block.counter("waiting") for block in blocks),
             measured_from_ns=self._window_ns,
         )
-        self._checked_records = len(records)
+        self._checked_records += len(records)
         reason = self._stop_rules.check((now_ns - start_ns) / 1e9, snapshot)
         if reason is not None:
             self._stop_reason = reason

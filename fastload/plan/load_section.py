@@ -19,6 +19,15 @@ DEFAULT_DURATION_S: Final = 30.0
 RetryKind = Literal["connect", "reset", "timeout", "5xx", "429"]
 
 
+def _kinds(value: object) -> object:
+    """Take `connect,5xx` apart, given once or several times; YAML reads a bare 429 as a number."""
+    given = [value] if isinstance(value, str | int) else value
+    if not isinstance(given, list | tuple):
+        return value
+    kinds = (kind.strip() for item in given for kind in str(item).lower().split(","))
+    return tuple(dict.fromkeys(kind for kind in kinds if kind))
+
+
 class Load(Frozen):
     """How much load: users who each wait for the end of a response, think and send again; or arrivals at a rate."""
 
@@ -59,7 +68,7 @@ class Load(Frozen):
     """How often a failed request is tried again; every attempt is recorded."""
     backoff_s: Seconds = Field(default=0.5, validation_alias=AliasChoices("backoff", "backoff_s"))
     """Pause before the first retry, doubled before each further one; a Retry-After of the server wins when it is longer."""
-    retry_on: tuple[RetryKind, ...] = ("connect", "reset", "5xx", "429")
+    retry_on: Annotated[tuple[RetryKind, ...], BeforeValidator(_kinds)] = ("connect", "reset", "5xx", "429")
     cancel: str | None = None
     """A share of requests the client gives up on: `10%@2s` after a time, `10%@20tokens` after so many content events."""
     stop: Texts = ()

@@ -147,6 +147,13 @@ class Collector:
             self._joined = np.concatenate([*self._chunks[:-1], self._chunks[-1][: self._filled]])
         return self._joined
 
+    def records_from(self, first: int) -> Records:
+        """Return the records from number `first` on, in the order they came, without joining those before."""
+        at, skip = divmod(first, _CHUNK_RECORDS)
+        chunks = [*self._chunks[:-1], *(chunk[: self._filled] for chunk in self._chunks[-1:])]
+        parts = [chunk[skip if number == 0 else 0 :] for number, chunk in enumerate(chunks[at:])]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=RECORD_DTYPE)
+
     def gaps(self, endpoint: int | None = None) -> tuple[Counts, Moments | None]:
         """Return histogram and exact moments of the gaps (ns) inside the window, of one endpoint or of all; None = no gap."""
         chosen = slice(None) if endpoint is None else slice(endpoint, endpoint + 1)

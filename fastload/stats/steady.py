@@ -162,11 +162,13 @@ def _head(series: _Series) -> int | None:
 
 
 def _tail(series: _Series) -> int | None:
-    """Return the time until which a series stays settled."""
+    """Return the time until which a series stays settled; a rise at the end is no ramp-down and is left for others to judge."""
     cut = _settled(series.values[::-1])
     if cut is None:
         return None
-    return int(series.at_ns[-cut - 1]) + 1 if cut else int(np.iinfo(np.int64).max)
+    if cut == 0 or series.values[-cut:].mean() > series.values[:-cut].mean():
+        return int(np.iinfo(np.int64).max)
+    return int(series.at_ns[-cut - 1]) + 1
 
 
 class _Scatter:

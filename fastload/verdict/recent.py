@@ -76,7 +76,8 @@ class Progress:
             if len(values):
                 parts.append(values)
         if self.detector is not None:
-            self.detector.add(now_s, snapshot.in_flight + snapshot.waiting, snapshot.missed, len(completed))
+            waits = metrics.present(metrics.ttft_scheduled(completed))
+            self.detector.add(now_s, snapshot.in_flight + snapshot.waiting, snapshot.missed, len(completed), waits)
 
     def recent(self) -> Records:
         """Return the requests that ended in the last seconds."""

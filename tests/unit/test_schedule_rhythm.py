@@ -157,6 +157,8 @@ def test_the_server_may_ask_for_longer(asked_s: float | None, pause_s: float) ->
     [
         ({}, {"connect", "dns", "tls", "reset", "truncated", "http_5xx", "http_429"}),
         ({"retry_on": ["429"]}, {"http_429"}),
+        ({"retry_on": [429, "reset, timeout"]}, {"http_429", "reset", "truncated", "timeout"}),
+        ({"retry_on": "429,5xx"}, {"http_429", "http_5xx"}),
         ({"retry_on": ["timeout", "5xx"]}, {"timeout", "http_5xx"}),
     ],
 )
@@ -178,6 +180,7 @@ def test_what_is_retried(keys: dict[str, object], retried: set[str]) -> None:
         ({"stages": "5@3s", "warmup": "3s"}, "not shorter than duration"),
         ({"stages": "5@"}, "not a duration"),
         ({"arrival": "weibull"}, "no process of arrivals"),
+        ({"retry_on": "404"}, "'connect', 'reset', 'timeout', '5xx' or '429'"),
         ({"cancel": "10%"}, "given up"),
         ({"think_time": "soon"}, "not a duration"),
     ],
