@@ -126,6 +126,17 @@ def moment_ns(value: Any, name: str, place: str) -> int:
     return int(moment.timestamp()) * _NS_PER_S + (int(digits[:9].ljust(9, "0")) if dot and digits else 0)
 
 
+def _in_order(times_ns: Sequence[int], at_ns: int, value: Any, name: str, place: str) -> int:
+    """Return a row's time.
+
+    Raises:
+        FastloadError: it is before that of the row ahead of it.
+    """
+    if times_ns and at_ns < times_ns[-1]:
+        raise FastloadError(f"{place}: {name} is {value}, before that of the row ahead of it", hint="sort the file by time")
+    return at_ns
+
+
 def _rows(path: Path, text: str, needed: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield (place, row) of a CSV file that has these columns."""
     reader = csv.DictReader(text.splitlines())
@@ -159,7 +170,8 @@ def _mooncake(path: Path, text: str) -> Recording:
         for key in ("timestamp", "input_length", "output_length"):
             if key not in row:
                 raise FastloadError(f"{place}: missing key {key}")
-        times.append(round(moment_s(row["timestamp"], "timestamp", place) * 1_000_000))
+        at_ns = round(moment_s(row["timestamp"], "timestamp", place) * 1_000_000)
+        times.append(_in_order(times, at_ns, row["timestamp"], "timestamp", place))
         inputs.append(length(row["input_length"], "input_length", place))
         outputs.append(length(row["output_length"], "output_length", place))
         shared.append(_hash_ids(row.get("hash_ids"), place))
@@ -183,9 +195,10 @@ def _hash_ids(ids: Any, place: str) -> NDArray[np.int32]:
 
 def _by_columns(time: str, given: str, generated: str) -> Callable[[Path, str], Recording]:
     def read(path: Path, text: str) -> Recording:
-        times, inputs, outputs = [], [], []
+        times: list[int] = []
+        inputs, outputs = [], []
         for place, row in _rows(path, text, (time, given, generated)):
-            times.append(moment_ns(row[time], time, place))
+            times.append(_in_order(times, moment_ns(row[time], time, place), row[time], time, place))
             inputs.append(length(row[given], given, place))
             outputs.append(length(row[generated], generated, place))
         return from_rows(path, times, inputs, outputs)
@@ -195,11 +208,13 @@ def _by_columns(time: str, given: str, generated: str) -> Callable[[Path, str], 
 
 def _burstgpt(path: Path, text: str) -> Recording:
     """Read BurstGPT; rows of failed requests have no response tokens and are left out, as its authors advise."""
-    times, inputs, outputs = [], [], []
+    times: list[int] = []
+    inputs, outputs = [], []
     for place, row in _rows(path, text, ("Timestamp", "Request tokens", "Response tokens")):
         answered = length(row["Response tokens"], "Response tokens", place, least=0)
         if answered:
-            times.append(moment_ns(row["Timestamp"], "Timestamp", place))
+            at_ns = moment_ns(row["Timestamp"], "Timestamp", place)
+            times.append(_in_order(times, at_ns, row["Timestamp"], "Timestamp", place))
             inputs.append(length(row["Request tokens"], "Request tokens", place))
             outputs.append(answered)
     return from_rows(path, times, inputs, outputs)

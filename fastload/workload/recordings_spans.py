@@ -1,6 +1,6 @@
-"""Recordings of two further kinds: OpenTelemetry GenAI spans, whose messages are replayed as they are, and ServeGen's clients.
+"""Recordings drawn from ServeGen's clients: rates and families of gaps by window, and lengths from distributions.
 
-Knows nothing of replaying. Invariant: what a span does not tell is not made up; arrivals of ServeGen follow from the seed alone.
+Knows nothing of replaying. Invariant: arrivals and lengths follow from the files and the seed alone.
 """
 
 from __future__ import annotations
@@ -13,61 +13,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from fastload.dialects.base import Message
 from fastload.errors import FastloadError
-from fastload.workload.recordings import Recording, from_rows, length, moment_ns, moment_s, read_text
+from fastload.workload.recordings import Recording, from_rows, moment_s, read_text
 
 _PURPOSE: Final = 0x73677365  # "sgse": keeps these draws apart from others of the same seed
-
-
-def read_otel(path: Path, text: str) -> Recording:
-    """Return the spans of chat operations of an exported trace (OpenTelemetry semantic conventions for generative AI).
-
-    Raises:
-        FastloadError: malformed, or no such span in it.
-    """
-    try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise FastloadError(f"{path}:{error.lineno}: not JSON", why=str(error).split(": line")[0]) from None
-    spans = document.get("spans") if isinstance(document, dict) else document
-    if not isinstance(spans, list):
-        raise FastloadError(f"{path}: no list of spans")
-    times: list[int] = []
-    inputs: list[int] = []
-    outputs: list[int] = []
-    messages: list[list[Message]] = []
-    for number, span in enumerate(spans, 1):
-        attributes = span.get("attributes") if isinstance(span, dict) else None
-        if not isinstance(attributes, dict) or "gen_ai.input.messages" not in attributes:
-            continue
-        place = f"{path}: span {number}"
-        said = _messages(attributes["gen_ai.input.messages"], place)
-        times.append(moment_ns(span.get("start_time"), "start_time", place))
-        messages.append(said)
-        inputs.append(max(int(attributes.get("gen_ai.usage.input_tokens") or 0), 1))
-        asked = attributes.get("gen_ai.usage.output_tokens") or attributes.get("gen_ai.request.max_tokens") or 0
-        outputs.append(length(asked, "output tokens", place, least=0))
-    return from_rows(path, times, inputs, outputs, messages=messages)
-
-
-def _messages(value: Any, place: str) -> list[Message]:
-    if isinstance(value, str):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            raise FastloadError(f"{place}: gen_ai.input.messages is not JSON") from None
-    if not isinstance(value, list) or not value or not all(isinstance(one, dict) and "role" in one for one in value):
-        raise FastloadError(f"{place}: gen_ai.input.messages is not a list of messages")
-    return [_plain(message) for message in value]
-
-
-def _plain(message: dict[str, Any]) -> Message:
-    """Return a message with `content`; the conventions' newer form has `parts` instead."""
-    if "parts" not in message:
-        return message
-    texts = [str(part.get("content", "")) for part in message["parts"] if isinstance(part, dict) and part.get("type") == "text"]
-    return {"role": message["role"], "content": "\n".join(texts)}
 
 
 def read_servegen(path: Path, text: str, seed: int) -> Recording:
@@ -80,7 +29,11 @@ def read_servegen(path: Path, text: str, seed: int) -> Recording:
         FastloadError: malformed, no data set, or a client that never sends.
     """
     beside = path.with_name(path.name.replace("trace.csv", "dataset.json"))
-    if beside == path or not beside.is_file():
+    if beside == path:
+        raise FastloadError(
+            f"{path}: ServeGen's lengths are in a file beside it", hint="call them NAME-trace.csv, NAME-dataset.json"
+        )
+    if not beside.is_file():
         raise FastloadError(f"{path}: ServeGen's lengths are in a file beside it", hint=f"put {beside.name} there")
     lengths = _distributions(beside)
     draw = np.random.default_rng((_PURPOSE, seed))
@@ -106,15 +59,12 @@ def read_servegen(path: Path, text: str, seed: int) -> Recording:
 
 def _arrivals(draw: np.random.Generator, window_s: float, rate: float, cells: list[str], place: str) -> NDArray[np.float64]:
     family, shape = cells[3].strip().lower(), moment_s(cells[4], "shape", place)
-    count = int(rate * window_s * 1.5) + 20
-    if family == "gamma" and shape > 0:
-        gaps = draw.standard_gamma(shape, count) / shape
-    elif family == "weibull" and shape > 0:
-        gaps = draw.weibull(shape, count)
-        gaps /= gaps.mean()
-    else:
+    if family not in ("gamma", "weibull") or shape <= 0:
         raise FastloadError(f"{place}: the family {cells[3]!r} with shape {cells[4]} is none of Gamma and Weibull")
-    times = np.cumsum(gaps / rate)
+    count = int(rate * window_s * 1.5) + 20
+    gaps = draw.standard_gamma(shape, count) if family == "gamma" else draw.weibull(shape, count)
+    # Scaled to their own mean they sum to more than the window, and very uneven ones keep the rate too.
+    times = np.cumsum(gaps / (gaps.mean() * rate))
     return times[times < window_s]
 
 

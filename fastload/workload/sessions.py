@@ -18,13 +18,17 @@ from fastload.workload.distribution import parse_distribution
 from fastload.workload.draws import PURPOSE_INPUT_LENGTH
 from fastload.workload.mixed_work import MixedWork
 from fastload.workload.requests import RequestBuilder
-from fastload.workload.words import words
+from fastload.workload.sources import plan_tokenizer
+from fastload.workload.tokenizers import single_token_words
+from fastload.workload.words import WORDS, words
 from fastload.workload.work import Reply, Turn, Workload, turn_id
 
 DEFAULT_TURNS: Final = 4
 """Turns of a generated conversation."""
 _TURN_STRIDE: Final = 1 << 32
 """Sets the draws of a conversation's turns apart from those of other conversations."""
+_GENERATED: Final = UserTurn([])
+"""Stands for any generated turn that was said."""
 
 
 def session_work(plan: Plan, endpoints: Sequence[int], builders: Sequence[RequestBuilder]) -> Workload:
@@ -56,6 +60,9 @@ class Conversations:
         self._real = plan.sessions.replies == "real"
         self._most_turns = plan.sessions.max_turns
         self._given = _read(plan)
+        system = plan.prompts.system
+        self._opening: tuple[Message, ...] = () if system is None else ({"role": "system", "content": system},)
+        self._vocabulary = WORDS if self._given else _vocabulary(plan)
         self._lengths = parse_distribution(plan.prompts.input_tokens or "100", "--input-tokens")
         self.total: Final = len(self._given) if self._given and plan.prompts.once else None
         self.constant: Final = None
@@ -68,23 +75,46 @@ class Conversations:
 
     def opening(self, index: int, elapsed_s: float) -> Sequence[Turn]:  # noqa: ARG002 - conversations do not grow with time
         """Return the first turn of conversation number `index`."""
-        talk = _Talk(self, index, self._conversation(index))
-        return talk.say()
+        return _Talk(self, index).say()
 
     def arrival_ns(self, index: int) -> int | None:  # noqa: ARG002 - the protocol's
         """Return None: the load says when."""
         return None
 
-    def turn(self, index: int, number: int, talk: _Talk, asked: int | None) -> Turn:
+    def begin(self, index: int) -> tuple[Conversation | None, list[Message]]:
+        """Return conversation number `index`, None for a generated one, and what its history begins with."""
+        if not self._given:
+            return None, list(self._opening)
+        given = self._given[index % len(self._given)]
+        said = [one for one in given.opening if not self._opening or one.get("role") not in ("system", "developer")]
+        return given, [*self._opening, *said]
+
+    def turn_of(self, conversation: Conversation | None, index: int, number: int) -> UserTurn:
+        """Return what the user says in a turn; generated words are drawn only now, so that they take no memory before."""
+        if conversation is not None:
+            return conversation.turns[number]
+        draw, seed = index + number * _TURN_STRIDE, self._prompts.seed
+        count = self._lengths.draw(seed, draw, PURPOSE_INPUT_LENGTH)
+        return UserTurn([{"role": "user", "content": words(seed, draw, count, vocabulary=self._vocabulary)}])
+
+    def is_last(self, conversation: Conversation | None, number: int) -> bool:
+        """Return whether no turn follows."""
+        turns = self._most_turns or DEFAULT_TURNS
+        if conversation is not None:
+            turns = min(len(conversation.turns), self._most_turns or len(conversation.turns))
+        return number + 1 >= turns
+
+    def request(self, index: int, number: int, talk: _Talk, said: UserTurn) -> Turn:
         """Return the request of a turn, from the history so far."""
-        chat = self._builder.chat(talk.history, index + number * _TURN_STRIDE, asked, talk.conversation.fields)
-        built = self._builder.render_built(chat)
-        last = number + 1 == len(talk.conversation.turns)
+        conversation = talk.conversation
+        fields = None if conversation is None else conversation.fields
+        built = self._builder.render_built(self._builder.chat(talk.history, index + number * _TURN_STRIDE, said.max_tokens, fields))
+        last = self.is_last(conversation, number)
         return Turn(
             turn_id(index, number),
             built.data,
             self._endpoint,
-            delay_ns=round(talk.conversation.turns[number].delay_s * 1e9),
+            delay_ns=round(said.delay_s * 1e9),
             then=None if last else talk.then,
             keep_text=self._real and not last,
             asked_tokens=built.asked_tokens,
@@ -93,30 +123,15 @@ class Conversations:
 
     def answer(self, turn: UserTurn, reply: Reply) -> Message | None:
         """Return what the assistant said, for the history; None when there is nothing to go on with."""
+        recorded = turn.recorded
         if not self._real:
-            return turn.recorded if turn.recorded is not None else {"role": "assistant", "content": turn.reply or ""}
+            return recorded if recorded is not None else {"role": "assistant", "content": turn.reply or ""}
         if not reply.completed:
             return None
-        recorded = turn.recorded
         if recorded is not None and recorded.get("tool_calls"):
             # The tool's recorded result follows, and servers refuse one without the call that it answers.
             return {**recorded, "content": reply.text or recorded.get("content")}
         return {"role": "assistant", "content": reply.text or ""}
-
-    def _conversation(self, index: int) -> Conversation:
-        system: list[Message] = [] if self._prompts.system is None else [{"role": "system", "content": self._prompts.system}]
-        if self._given:
-            given = self._given[index % len(self._given)]
-            opening = [message for message in given.opening if not system or message.get("role") not in ("system", "developer")]
-            turns = given.turns if self._most_turns is None else given.turns[: self._most_turns]
-            return Conversation([*system, *opening], turns, given.fields, given.place)
-        turns = tuple(self._generated(index + number * _TURN_STRIDE) for number in range(self._most_turns or DEFAULT_TURNS))
-        return Conversation(system, turns)
-
-    def _generated(self, draw: int) -> UserTurn:
-        seed = self._prompts.seed
-        text = words(seed, draw, self._lengths.draw(seed, draw, PURPOSE_INPUT_LENGTH))
-        return UserTurn([{"role": "user", "content": text}])
 
 
 class _Talk:
@@ -124,26 +139,32 @@ class _Talk:
 
     __slots__ = ("_index", "_next", "_work", "conversation", "history")
 
-    def __init__(self, work: Conversations, index: int, conversation: Conversation) -> None:
+    def __init__(self, work: Conversations, index: int) -> None:
         self._work = work
         self._index = index
         self._next = 0
-        self.conversation = conversation
-        self.history: list[Message] = list(conversation.opening)
+        self.conversation, self.history = work.begin(index)
 
     def say(self) -> Sequence[Turn]:
-        turn = self.conversation.turns[self._next]
-        self.history.extend(turn.messages)
         number, self._next = self._next, self._next + 1
-        return (self._work.turn(self._index, number, self, turn.max_tokens),)
+        said = self._work.turn_of(self.conversation, self._index, number)
+        self.history.extend(said.messages)
+        return (self._work.request(self._index, number, self, said),)
 
     def then(self, reply: Reply) -> Sequence[Turn]:
         """Return the next turn; none when the reply failed, for there is nothing to go on with."""
-        answer = self._work.answer(self.conversation.turns[self._next - 1], reply)
+        # Of a generated turn only what was recorded matters here, and that is nothing: it need not be drawn again.
+        said = _GENERATED if self.conversation is None else self.conversation.turns[self._next - 1]
+        answer = self._work.answer(said, reply)
         if answer is None:
             return ()
         self.history.append(answer)
         return self.say()
+
+
+def _vocabulary(plan: Plan) -> tuple[str, ...]:
+    tokenizer = plan_tokenizer(plan.prompts)
+    return WORDS if tokenizer is None else single_token_words(tokenizer, str(plan.prompts.tokenizer))
 
 
 def _read(plan: Plan) -> list[Conversation]:

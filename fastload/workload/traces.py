@@ -6,48 +6,87 @@ place, so a server's prefix cache does what it did. Knows nothing of clocks. Inv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import orjson
 
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
+from fastload.plan.prompts_section import SOURCES, Prompts
 from fastload.workload.draws import PURPOSE_TRACE
 from fastload.workload.mixed_work import MixedWork
 from fastload.workload.recordings import READERS, Recording, read_text
-from fastload.workload.recordings_spans import read_otel, read_servegen
+from fastload.workload.recordings_spans import read_servegen
 from fastload.workload.requests import RequestBuilder
-from fastload.workload.words import Block, corpus, words
+from fastload.workload.sources import plan_tokenizer
+from fastload.workload.tokenizers import single_token_words
+from fastload.workload.trace_blocks import SharedBlocks
+from fastload.workload.trace_spans import SpanRecording, read_spans
+from fastload.workload.words import WORDS, Block, corpus
 from fastload.workload.work import Turn, Workload
 
 FORMATS: Final = ("agents", *READERS, "otel", "servegen")
-_HEAD_WORDS: Final = 8
-"""Words of its own that a run of shared blocks begins with; the rest is a stretch of the corpus, sent without a copy."""
+_COLUMNS: Final = (
+    ("azure", ("ContextTokens", "GeneratedTokens")),
+    ("burstgpt", ("Request tokens", "Response tokens")),
+    ("fastload", ("scheduled_ms", "sent_ms")),
+)
+"""One of them shows the format: which is missing is then said by name."""
+_KEYS: Final = (
+    ("mooncake", ("input_length", "output_length", "hash_ids")),
+    ("agents", ("hash_id_scope", "block_size", "conversation_id", "session_id")),
+    ("otel", ("resourceSpans", "resource_spans", "scopeSpans", "spans", "attributes", "span_id", "spanId")),
+)
+_HEAD_CHARS: Final = 1 << 16
 
 
 def trace_work(plan: Plan, endpoints: Sequence[int], builders: Sequence[RequestBuilder]) -> Workload:
     """Return the replay of a plan's trace.
 
     Raises:
-        FastloadError: the file or its format cannot be used, or the span that is asked for is empty.
+        FastloadError: the file or its format cannot be used, the span that is asked for is empty, or the plan says twice what is
+            sent or when.
     """
     assert plan.trace is not None
     path = plan.trace.file
     text = read_text(path)
     kind = plan.trace.format if plan.trace.format != "auto" else detect(path, text)
+    _check(plan, kind)
+    pairs = list(zip(endpoints, builders, strict=True))
     if kind == "agents":
-        from fastload.workload.agents import AgentRuns, read_agents
+        from fastload.workload.agents import AgentRuns, spanned
+        from fastload.workload.agents_files import read_agents
 
-        runs = read_agents(path, text)
-        works: list[Workload] = [AgentRuns(plan, at, builder, runs) for at, builder in zip(endpoints, builders, strict=True)]
+        runs = spanned(read_agents(path, text), plan.trace)
+        works: list[Workload] = [AgentRuns(plan, at, builder, runs, _vocabulary(plan, at)) for at, builder in pairs]
     else:
         recording = _span(plan, _read(kind, path, text, plan.prompts.seed))
-        works = [TraceWork(plan, at, builder, recording) for at, builder in zip(endpoints, builders, strict=True)]
+        works = [TraceWork(plan, at, builder, recording) for at, builder in pairs]
     if len(works) == 1:
         return works[0]
     return MixedWork(works, [plan.targets[at].weight for at in endpoints], plan.prompts.seed)
+
+
+def _check(plan: Plan, kind: str) -> None:
+    """Refuse what has no effect on a replay: it would look as if it had."""
+    if kind not in FORMATS:
+        raise FastloadError(f"unknown trace format {kind!r}", hint=f"known: {', '.join(FORMATS)}")
+    if plan.sessions is not None:
+        raise FastloadError("a trace and sessions contradict each other", hint="leave --trace or --sessions out")
+    level = "stages" if plan.load.stages is not None else None
+    if plan.load.rate is not None or any(target.rate is not None for target in plan.targets):
+        level = "a rate"
+    elif kind != "agents" and (plan.load.users != 1 or any(target.users is not None for target in plan.targets)):
+        level = "a number of users"
+    if level is not None:
+        raise FastloadError(f"a trace and {level} contradict each other", why="it says itself when its requests leave")
+    source = next((name for name in (*SOURCES, "prefix") if getattr(plan.prompts, name) is not None), None)
+    if source is not None:
+        raise FastloadError(f"a trace and prompts.{source} contradict each other", why="it says itself what is asked")
 
 
 def detect(path: Path, text: str) -> str:
@@ -58,33 +97,41 @@ def detect(path: Path, text: str) -> str:
     """
     if not text.strip():
         raise FastloadError(f"the trace {path} is empty", hint="give it at least one request")
-    head = text.lstrip()[:4096]
+    head = text.lstrip()[:_HEAD_CHARS]
     first = head.split("\n", 1)[0]
     if head.startswith(("{", "[")):
-        if '"hash_id_scope"' in head or ('"requests"' in head and '"block_size"' in head):
-            return "agents"
-        return "mooncake" if '"timestamp"' in first and '"input_length"' in first else "otel" if '"span' in head else "mooncake"
-    for column, kind in (
-        ("ContextTokens", "azure"),
-        ("Request tokens", "burstgpt"),
-        ("scheduled_ms", "fastload"),
-    ):
-        if column in first:
+        found = {key for key in _first_keys(text) if isinstance(key, str)}
+        for kind, keys in _KEYS:
+            if found.intersection(keys) or (not found and any(f'"{key}"' in head for key in keys)):
+                return kind
+    for kind, names in _COLUMNS:
+        if any(name in first for name in names):
             return kind
     if first.count(",") == 5 and first.split(",")[0].replace(".", "", 1).isdigit():
         return "servegen"
     raise FastloadError(f"{path}:1: no known trace format", hint=f"name it with --trace-format: {', '.join(FORMATS)}")
 
 
+def _first_keys(text: str) -> Mapping[str, Any]:
+    """Return the first object of a JSON file, or of its first line; empty when neither is one."""
+    for part in (text.lstrip().split("\n", 1)[0], text):
+        try:
+            value = orjson.loads(part)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(value, list) and value:
+            value = value[0]
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
 def _read(kind: str, path: Path, text: str, seed: int) -> Recording:
     if kind == "otel":
-        return read_otel(path, text)
+        return read_spans(path, text)
     if kind == "servegen":
         return read_servegen(path, text, seed)
-    reader = READERS.get(kind)
-    if reader is None:
-        raise FastloadError(f"unknown trace format {kind!r}", hint=f"known: {', '.join(FORMATS)}")
-    return reader(path, text)
+    return READERS[kind](path, text)
 
 
 def _span(plan: Plan, whole: Recording) -> Recording:
@@ -98,17 +145,25 @@ def _span(plan: Plan, whole: Recording) -> Recording:
     places = np.flatnonzero(chosen)
     if not len(places):
         end_s = int(whole.offset_ns[-1]) / 1e9
-        raise FastloadError(f"no request of {trace.file} lies between --from and --to", why=f"it lasts {end_s:g} s")
+        raise FastloadError(f"no request of {trace.file} lies between --from and --to", why=f"the last one is at {end_s:g} s")
     offset_ns = whole.offset_ns[places]
     part = slice(int(places[0]), int(places[-1]) + 1)
-    return Recording(
-        np.rint((offset_ns - offset_ns[0]) / trace.speed).astype(np.int64),
-        whole.input_tokens[places],
-        whole.output_tokens[places],
-        None if whole.shared is None else whole.shared[part],
-        whole.block_tokens,
-        None if whole.messages is None else whole.messages[part],
+    kept = replace(
+        whole,
+        offset_ns=np.rint((offset_ns - offset_ns[0]) / trace.speed).astype(np.int64),
+        input_tokens=whole.input_tokens[places],
+        output_tokens=whole.output_tokens[places],
+        shared=None if whole.shared is None else whole.shared[part],
+        messages=None if whole.messages is None else whole.messages[part],
     )
+    return replace(kept, fields=kept.fields[part]) if isinstance(kept, SpanRecording) else kept
+
+
+def _vocabulary(plan: Plan, endpoint: int) -> tuple[str, ...]:
+    """Return the words of generated prompts; with a tokenizer those that it takes for one token each."""
+    prompts: Prompts = plan.for_target(endpoint).prompts
+    tokenizer = plan_tokenizer(prompts)
+    return WORDS if tokenizer is None else single_token_words(tokenizer, str(prompts.tokenizer))
 
 
 class TraceWork:
@@ -125,60 +180,48 @@ class TraceWork:
         assert plan.trace is not None
         self._builder = builder
         self._endpoint = endpoint
-        self._recording = recording
-        self._seed = plan.prompts.seed
-        self._corpus = corpus(self._seed)
+        self._offset_ns = recording.offset_ns
+        self._input_tokens = recording.input_tokens
+        self._output_tokens = recording.output_tokens
+        self._messages = recording.messages
+        self._fields = recording.fields if isinstance(recording, SpanRecording) else None
+        seed, vocabulary = plan.for_target(endpoint).prompts.seed, _vocabulary(plan, endpoint)
+        self._corpus = corpus(seed, vocabulary)
+        shared = recording.shared
+        self._shared = None if shared is None else SharedBlocks(shared, recording.block_tokens, seed, vocabulary)
         loops = plan.trace.at_end == "loop"
-        self.total: Final = None if loops else len(recording)
+        self._rows = len(recording)
+        self.total: Final = None if loops else self._rows
         self.constant: Final = None
         # After the last request the first follows at the mean distance, as if the span went on.
         last_ns = int(recording.offset_ns[-1])
-        self._round_ns = last_ns + max(last_ns // max(len(recording) - 1, 1), 1_000_000)
+        self._round_ns = last_ns + max(last_ns // max(self._rows - 1, 1), 1_000_000)
 
     def opening(self, index: int, elapsed_s: float) -> Sequence[Turn]:  # noqa: ARG002 - a trace does not look at the clock
         """Return request number `index` of the recording, which begins anew after its end where it loops."""
-        recording = self._recording
-        row = index % len(recording)
-        asked = int(recording.output_tokens[row]) or None
-        if recording.messages is not None:
-            built = self._builder.render_built(self._builder.chat(recording.messages[row], index, asked))
+        row = index % self._rows
+        asked = int(self._output_tokens[row]) or None
+        if self._messages is not None and self._messages[row]:
+            fields = None if self._fields is None else self._fields[row]
+            built = self._builder.render_built(self._builder.chat(self._messages[row], index, asked, fields))
         else:
             built = self._builder.render_text(self._text(index, row), index, asked)
         return (Turn(index, built.data, self._endpoint, asked_tokens=built.asked_tokens, max_tokens=built.max_tokens),)
 
     def arrival_ns(self, index: int) -> int | None:
         """Return when request number `index` is to leave."""
-        rounds, row = divmod(index, len(self._recording))
-        return int(self._recording.offset_ns[row]) + rounds * self._round_ns
+        rounds, row = divmod(index, self._rows)
+        return int(self._offset_ns[row]) + rounds * self._round_ns
 
     def _text(self, index: int, row: int) -> tuple[Block, ...]:
-        recording, count = self._recording, int(self._recording.input_tokens[row])
-        ids = None if recording.shared is None else recording.shared[row]
-        if ids is None or not len(ids):
+        count = int(self._input_tokens[row])
+        if self._shared is None:
             return self._corpus.blocks(index, count, PURPOSE_TRACE)
-        return shared_text(self._seed, ids, recording.block_tokens, count)
+        # In the next round the prompts share among each other what they did in the first, and nothing with that:
+        # the cache would answer a second pass of the same texts whole.
+        return self._shared.text(row, count, index, index // self._rows * self._shared.span)
 
 
 def shared_text(seed: int, ids: Sequence[int], block_tokens: int, count: int) -> tuple[Block, ...]:
-    """Return `count` words made of blocks: the same ids in the same order are the same text, and other ids are another.
-
-    A run of neighbouring ids is one stretch of the corpus behind a few words of its first id's own. That is right because an id
-    stands for its block and all before it, so it always follows the same id.
-    """
-    texts = corpus(seed)
-    found: list[Block] = []
-    at, left = 0, count
-    while at < len(ids) and left > 0:
-        end = at + 1
-        while end < len(ids) and ids[end] == ids[end - 1] + 1:
-            end += 1
-        size = min((end - at) * block_tokens, left)
-        first = int(ids[at])
-        own = min(_HEAD_WORDS, size)
-        found.append(words(seed, first, own, PURPOSE_TRACE).encode("ascii") + b" ")
-        found.extend(texts.stretch(first * block_tokens + own, size - own))
-        left -= size
-        at = end
-    if left > 0:  # the last tokens fill no block and are nobody else's
-        found.extend(texts.blocks(int(ids[-1]) if len(ids) else 0, left, PURPOSE_TRACE))
-    return tuple(found)
+    """Return `count` words that begin with the blocks of these ids."""
+    return SharedBlocks([ids], block_tokens, seed).text(0, count, 0)
