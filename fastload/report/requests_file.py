@@ -31,6 +31,8 @@ _FLAGS: Final = {
 _TURN_SHIFT: Final = 40
 """A record's id holds the turn above the conversation's index."""
 _NS_PER_MS: Final = 1e6
+_BLOCK_BYTES: Final = 8 << 20
+"""Lines are read in blocks of about this size: a cell is an object of 40 bytes, and a million rows have 27 million of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +57,38 @@ def read_requests(path: Path) -> Stored:
         FastloadError: it cannot be read, lacks a column, or holds something else; the text names the file and the line.
     """
     try:
-        head, *lines = path.read_bytes().rstrip(b"\n").split(b"\n")
+        with path.open("rb") as file:
+            names = file.readline().rstrip(b"\n").decode("ascii", "replace").split(",")
+            index: dict[bytes, int] = {}
+            parts = []
+            line = 2
+            while lines := file.readlines(_BLOCK_BYTES):
+                parts.append(_block(path, line, names, lines, index))
+                line += len(lines)
     except OSError as error:
         raise FastloadError(f"cannot read {path}: {error.strerror or error}", why="a comparison needs every request") from None
-    names = head.decode("ascii", "replace").split(",")
-    rows = [line.split(b",") for line in lines]
-    for number, row in enumerate(rows, 2):
+    if not parts:
+        parts = [_block(path, line, names, [], index)]
+    records, measured = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return Stored(records, measured, tuple(name.decode() for name in index))
+
+
+def _block(path: Path, first_line: int, names: list[str], lines: list[bytes], index: dict[bytes, int]) -> tuple[Records, Flags]:
+    """Return the records of some lines and which of them are measured; new endpoints are entered into `index`."""
+    rows = [line.rstrip(b"\n").split(b",") for line in lines]
+    for number, row in enumerate(rows, first_line):
         if len(row) != len(names):
             raise FastloadError(f"{path}:{number}: {len(row)} cells where {len(names)} are named", why="the file is damaged")
     columns = dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
     try:
-        return _stored(columns, len(rows))
+        return _stored(columns, len(rows), index)
     except KeyError as missing:
         raise FastloadError(f"{path} has no column {missing}", hint="was it written by this version of fastload?") from None
     except ValueError as bad:
         raise FastloadError(f"{path} is not what fastload writes", why=str(bad)) from None
 
 
-def _stored(columns: Mapping[str, Sequence[bytes]], count: int) -> Stored:
+def _stored(columns: Mapping[str, Sequence[bytes]], count: int, index: dict[bytes, int]) -> tuple[Records, Flags]:
     records: Records = np.zeros(count, dtype=RECORD_DTYPE)
     for name in _STAMPS:
         ms = _floats(columns[f"{name}_ms"])
@@ -90,15 +106,13 @@ def _stored(columns: Mapping[str, Sequence[bytes]], count: int) -> Stored:
     if unknown:
         raise ValueError(f"no outcome is called {min(unknown).decode(errors='replace')!r}")
     records["outcome"] = [outcomes[name] for name in columns["outcome"]]
-    endpoints = list(dict.fromkeys(columns["endpoint"]))
-    index = {name: place for place, name in enumerate(endpoints)}
-    records["endpoint"] = [index[name] for name in columns["endpoint"]]
+    records["endpoint"] = [index.setdefault(name, len(index)) for name in columns["endpoint"]]
     for name, flag in _FLAGS.items():
         records["flags"] |= (_integers(columns[name], 0) * flag).astype(np.uint8)
     turn = _integers(columns["turn"], 1) - 1
     records["request_id"] = _integers(columns["request_id"], 0) | turn << _TURN_SHIFT
     measured: Flags = _integers(columns["measured"], 0) == 1
-    return Stored(records, measured, tuple(name.decode() for name in endpoints))
+    return records, measured
 
 
 def _floats(cells: Sequence[bytes]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fastload.report.answer import TOKEN_SOURCES, answer
 from fastload.report.cost import cost_lines
 from fastload.report.words import count, ms, percent, plural, printable, rate, size, us
 from fastload.stats.metrics import METRICS
@@ -87,8 +88,7 @@ def _throughput(summary: Summary) -> RenderableType:
         parts.append(f"{rate(through.input_tokens_per_s)} input tokens/s")
     if through.goodput_per_s is not None:
         parts.append(f"goodput {rate(through.goodput_per_s)} requests/s")
-    source = {"usage": "the server's usage", "tokenizer": "a tokenizer's count", "events": "content events"}[tokens.source]
-    ledger = f"{count(tokens.output)} output tokens ({source}), {count(tokens.input)} input"
+    ledger = f"{count(tokens.output)} output tokens ({TOKEN_SOURCES[tokens.source]}), {count(tokens.input)} input"
     return Group(Text(", ".join(parts), style="bold"), Text(ledger), *(Text(line) for line in cost_lines(summary.cost)))
 
 
@@ -152,19 +152,4 @@ def _unit(limit: str) -> str:
 
 
 def _answer(summary: Summary) -> Text:
-    """Return one sentence on what users felt and one on whether to believe it."""
-    latency = summary.latency_ms
-    requests = summary.requests
-    if latency.ttft is not None:
-        felt = f"Users saw the first token after {ms(latency.ttft.p50)} (1 in 100 after {ms(latency.ttft.p99)} or more)"
-        if latency.tpot is not None and latency.tpot.p50 > 0:
-            felt += f", then read {rate(1e3 / latency.tpot.p50)} tokens/s"
-    elif latency.e2e is not None:
-        felt = f"Users had the answer after {ms(latency.e2e.p50)} (1 in 100 after {ms(latency.e2e.p99)} or more)"
-    else:
-        felt = "No user got a whole answer that was measured"
-    ended = requests.started - requests.cancelled
-    if requests.failed and ended:
-        felt += f"; {percent(requests.failed / ended)} of the requests failed"
-    trust = "The numbers are the server's." if summary.generator.valid else "Do not use these numbers: the generator was the limit."
-    return Text(f"{felt}. {trust}", style="bold" if summary.generator.valid else "bold red")
+    return Text(answer(summary), style="bold" if summary.generator.valid else "bold red")

@@ -1,0 +1,76 @@
+"""The answer of a run in one sentence, and its gates in words: what reports show in the same way.
+
+Reads a `Summary`, computes nothing, knows neither HTML nor Markdown. Invariant: a gate of an INVALID run is "not judged".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from fastload.report.words import count, ms, percent, rate
+from fastload.stats.result import CheckResult, Summary
+
+TOKEN_SOURCES: Final = {"usage": "the server's usage", "tokenizer": "a tokenizer's count", "events": "content events"}
+"""Whose count of tokens it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One gate as a row of a table; `status` is a word to colour by, the rest are texts."""
+
+    status: str
+    name: str
+    value: str
+    limit: str
+    samples: str
+    hint: str
+
+
+def answer(summary: Summary) -> str:
+    """Return one sentence on what users felt and one on whether to believe it."""
+    latency, requests = summary.latency_ms, summary.requests
+    if latency.ttft is not None:
+        felt = f"Users saw the first token after {ms(latency.ttft.p50)} (1 in 100 after {ms(latency.ttft.p99)} or more)"
+        if latency.tpot is not None and latency.tpot.p50 > 0:
+            felt += f", then read {rate(1e3 / latency.tpot.p50)} tokens/s"
+    elif latency.e2e is not None:
+        felt = f"Users had the answer after {ms(latency.e2e.p50)} (1 in 100 after {ms(latency.e2e.p99)} or more)"
+    else:
+        felt = "No user got a whole answer that was measured"
+    ended = requests.started - requests.cancelled
+    if requests.failed and ended:
+        felt += f"; {percent(requests.failed / ended)} of the requests failed"
+    return f"{felt}. {trust(summary)}"
+
+
+def trust(summary: Summary) -> str:
+    """Return the sentence on whether to believe the numbers."""
+    if summary.generator.valid:
+        return "The numbers are the server's."
+    return "Do not use these numbers: the generator was the limit."
+
+
+def gates(summary: Summary) -> list[Gate]:
+    """Return every gate in words."""
+    return [_gate(check) for check in summary.verdict.checks]
+
+
+def _gate(check: CheckResult) -> Gate:
+    invalid = check.status == "INVALID"
+    return Gate(
+        status=check.status,
+        name=check.name,
+        value="no data" if check.value is None else f"{check.value:.4g}{_unit(check.limit)}",
+        limit=check.limit,
+        samples=count(check.n),
+        hint="not judged" if invalid else check.hint or "",
+    )
+
+
+def _unit(limit: str) -> str:
+    """Return the unit at the end of a limit such as `< 800 ms` or `< 1%`."""
+    if limit.endswith("%"):
+        return "%"
+    parts = limit.split()
+    return f" {parts[2]}" if len(parts) == 3 else ""

@@ -1,0 +1,229 @@
+"""`report.html`: one file that opens without a network, from the directory `-o` wrote.
+
+From top to bottom: can it be trusted and did it pass, what users felt, the plots, the details. Reads `summary.json` or
+`stress.json`, and `requests.csv` where it is there; computes no metric. Import it late: it brings in numpy and plotly.
+
+Invariant: the page fetches nothing and runs no script but the two it names by their hash; its content security policy sees to both,
+even if a text were to slip through the escaping.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from fastload.errors import FastloadError
+from fastload.report.answer import TOKEN_SOURCES, answer
+from fastload.report.cost import cost_lines
+from fastload.report.html_style import BOOT, STYLE
+from fastload.report.html_tables import (
+    TONES,
+    endpoint_tables,
+    error_table,
+    gate_table,
+    latency_table,
+    pairs,
+    step_table,
+    text,
+    trust_table,
+    turn_table,
+    worker_table,
+)
+from fastload.report.json import read_summary
+from fastload.report.model_file import read_model
+from fastload.report.plots import Plot, figure_json, library
+from fastload.report.plots_curve import curve_plots
+from fastload.report.plots_data import Material
+from fastload.report.plots_requests import request_plots
+from fastload.report.plots_timeline import timeline_plots
+from fastload.report.requests_file import read_requests
+from fastload.report.words import count, plural, printable, rate, size
+from fastload.stats.result import Summary
+from fastload.stats.search_result import StressResult
+
+REPORT_FILE: Final = "report.html"
+_SUMMARY: Final = "summary.json"
+_REQUESTS: Final = "requests.csv"
+_STRESS: Final = "stress.json"
+_MAX_PLAN: Final = 100_000
+"""Characters of a plan that are shown: inline prompts may be long, and the whole plan is in summary.json."""
+
+
+def html_report(directory: Path) -> str:
+    """Return the page of the result in `directory`; a `summary.json` itself does as well.
+
+    Raises:
+        FastloadError: there is no result, it cannot be read, or the plotting library is missing.
+    """
+    script = library()
+    summary_file = directory / _SUMMARY if directory.is_dir() else directory
+    stress_file = summary_file.with_name(_STRESS)
+    if not summary_file.exists() and stress_file.exists():
+        return _ramp(read_model(StressResult, stress_file), script)
+    summary = read_summary(summary_file)
+    requests_file = summary_file.with_name(_REQUESTS)
+    stored = read_requests(requests_file) if requests_file.exists() else None
+    return _page(_title(summary), _sections(Material(summary, stored)), script)
+
+
+def write_html_report(directory: Path, path: Path) -> None:
+    """Write the page of the result in `directory` to `path`, all or nothing.
+
+    Raises:
+        FastloadError: as `html_report`, or the file cannot be written.
+    """
+    page = html_report(directory)
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        beside.write_text(page, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise FastloadError(f"cannot write {path}: {error.strerror or error}", hint="give another place with -o FILE") from None
+
+
+def _title(summary: Summary) -> str:
+    model = summary.run.plan.get("model")
+    targets = ", ".join(str(target.get("url", "")) for target in summary.run.plan.get("targets", []))
+    return f"{model} at {targets}" if model else targets
+
+
+def _sections(material: Material) -> Iterable[str]:
+    summary = material.summary
+    yield _head(summary)
+    yield _verdict(summary)
+    yield f'<h2>What users felt</h2><p class="answer">{text(answer(summary))}</p>{latency_table(summary.latency_ms)}'
+    yield _throughput(summary)
+    if len(summary.endpoints) > 1:
+        yield f"<h2>Endpoints</h2>{endpoint_tables(summary.endpoints)}"
+    if summary.errors:
+        yield f"<h2>What went wrong</h2>{error_table(summary.errors)}"
+    if summary.search is not None:
+        yield f"<h2>Search</h2>{step_table(summary.search.over, summary.search.curve)}"
+    curve = list(curve_plots(summary.search.over, summary.search.curve)) if summary.search is not None else []
+    yield "<h2>Plots</h2>"
+    if material.stored is None:
+        yield f'<p class="soft">{_REQUESTS} is not here, so there are no plots of single requests.</p>'
+    yield _figures([*curve, *request_plots(material), *timeline_plots(material)])
+    yield f"<h2>Details</h2>{turn_table(summary)}{_details(summary)}"
+
+
+def _head(summary: Summary) -> str:
+    run, requests = summary.run, summary.requests
+    users = run.plan.get("load", {}).get("users")
+    facts = [plural(users, "user")] if isinstance(users, int) else []
+    facts += [f"{run.duration_s:.1f} s measured of {run.load_s:.1f} s of load", f"{max(run.total_s - run.load_s, 0):.1f} s drain"]
+    ledger = f"{count(requests.started)} requests: {count(requests.completed)} completed, {count(requests.failed)} failed, "
+    ledger += f"{count(requests.cancelled)} cancelled"
+    if requests.missed:
+        ledger += f"; {count(requests.missed)} arrivals missed"
+    notes = [note for note in (run.stop_reason, run.steady, "stopped early by Ctrl-C" if run.interrupted else None) if note]
+    lines = "".join(f"<p>{text(note)}</p>" for note in notes)
+    when = run.started_at[:19].replace("T", " ")
+    about = f"fastload {run.version}, {when} UTC, from {run.host.hostname}; {', '.join(facts)}"
+    return f'<h1>{text(_title(summary))}</h1><p class="soft">{text(about)}</p><p>{text(ledger)}</p>{lines}'
+
+
+def _verdict(summary: Summary) -> str:
+    valid = summary.generator.valid
+    status = summary.verdict.status
+    tone = TONES[status]
+    trusted = "VALID: the numbers are the server's." if valid else "INVALID: do not use these numbers, the generator was the limit."
+    reasons = "".join(f"<li>{text(reason)}</li>" for reason in summary.generator.reasons)
+    word = status if summary.verdict.checks or not valid else "VALID"
+    return (
+        f'<section class="verdict {tone}"><p><span class="word">{word}</span></p><p>{trusted}</p>'
+        f"{f'<ul>{reasons}</ul>' if reasons else ''}{gate_table(summary)}</section>"
+    )
+
+
+def _throughput(summary: Summary) -> str:
+    through, tokens = summary.throughput, summary.tokens
+    rows = [("requests/s", rate(through.requests_per_s)), ("output tokens/s", rate(through.output_tokens_per_s))]
+    if through.input_tokens_per_s is not None:
+        rows.append(("input tokens/s", rate(through.input_tokens_per_s)))
+    if through.goodput_per_s is not None:
+        rows.append(("goodput, requests/s", rate(through.goodput_per_s)))
+    rows.append(("tokens", f"{count(tokens.output)} output ({TOKEN_SOURCES[tokens.source]}), {count(tokens.input)} input"))
+    rows += [("cost", line.removeprefix("Cost ").strip()) for line in cost_lines(summary.cost)]
+    return pairs(rows)
+
+
+def _details(summary: Summary) -> str:
+    host, run = summary.run.host, summary.run
+    facts = [
+        ("host", host.hostname),
+        ("CPU", f"{host.cpu_model}, {plural(host.cpus, 'core')} used"),
+        ("memory", size(host.memory_bytes)),
+        ("kernel", host.kernel),
+        ("Python", host.python),
+        ("open files", count(host.nofile)),
+        ("run", f"{run.id}, plan {run.plan_hash}"),
+    ]
+    plan = yaml.safe_dump(_set_values(run.plan), sort_keys=False, allow_unicode=True, width=120)
+    if len(plan) > _MAX_PLAN:
+        plan = f"{plan[:_MAX_PLAN]}\n… the rest is in {_SUMMARY}"
+    shown = "\n".join(html.escape(printable(line)) for line in plan.split("\n"))
+    return (
+        f"<h3>What measuring cost</h3>{trust_table(summary)}<details><summary>Workers</summary>{worker_table(summary)}</details>"
+        f"<h3>Host</h3>{pairs(facts)}<details><summary>Plan</summary><pre>{shown}</pre></details>"
+    )
+
+
+def _set_values(value: Any) -> Any:
+    """Return a plan without what is not set."""
+    if isinstance(value, dict):
+        kept = {name: _set_values(part) for name, part in value.items()}
+        return {name: part for name, part in kept.items() if part not in (None, {}, [])}
+    return [_set_values(part) for part in value] if isinstance(value, list) else value
+
+
+def _ramp(result: StressResult, script: str) -> str:
+    """Return the page of a stress ramp, which has steps but no single run."""
+    unit = "users" if result.over == "users" else "requests/s"
+    found = "No level was within the rules." if result.optimal is None else f"Optimal: {result.optimal:,.4g} {unit}."
+    broke = (
+        f"Not broken: {result.reason}." if result.breaking is None else f"Breaking: {result.breaking:,.4g} {unit}: {result.reason}."
+    )
+    rules = pairs([(name, f"{value:g}") for name, value in result.rules.items()])
+    tone = "warn" if result.stopped_by == "generator" else "good"
+    parts = [
+        f'<h1>Stress ramp</h1><section class="verdict {tone}"><p class="answer">{text(found)} {text(broke)}</p></section>',
+        f"<h2>Levels</h2>{step_table(result.over, result.curve)}<h2>Plots</h2>",
+        _figures(list(curve_plots(result.over, result.curve))),
+        f"<h2>Details</h2><h3>Rules</h3>{rules}",
+    ]
+    return _page("Stress ramp", parts, script)
+
+
+def _figures(plots: Sequence[Plot]) -> str:
+    return "".join(
+        f'<figure><div class="head"><h3>{text(plot.title)}</h3><button id="{plot.name}-scale" hidden>linear / log</button></div>'
+        f'<div class="plot" id="{plot.name}"></div><figcaption>{text(plot.caption)}</figcaption>'
+        f'<script type="application/json" id="{plot.name}-data">{figure_json(plot)}</script></figure>\n'
+        for plot in plots
+    )
+
+
+def _page(title: str, sections: Iterable[str], script: str) -> str:
+    body = "\n".join(sections)
+    allowed = " ".join(_hash(code) for code in (script, BOOT))
+    policy = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
+        f"<title>fastload: {text(title)}</title><style>{STYLE}</style></head><body>\n"
+        f"{body}\n"
+        "<noscript><p>The plots need JavaScript; the tables do not.</p></noscript>"
+        f"<script>{script}</script><script>{BOOT}</script></body></html>\n"
+    )
+
+
+def _hash(code: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"

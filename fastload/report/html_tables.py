@@ -1,0 +1,188 @@
+"""The page's tables: gates, latencies, errors, endpoints, turns, steps of a search, workers, host.
+
+Reads a `Summary`, computes nothing. Invariant: every text goes through `text`, so that what a server or a plan says is shown and
+never obeyed; no data is `-`.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from fastload.report.answer import gates
+from fastload.report.words import count, ms, percent, printable, rate, size, us
+from fastload.stats.metrics import METRICS
+from fastload.stats.result import Endpoint, ErrorGroup, Latency, Quantiles, Summary
+from fastload.stats.search_result import CurvePoint
+
+TONES: Final = {
+    "PASS": "good",
+    "VALID": "good",
+    "WARNING": "warn",
+    "CRITICAL": "bad",
+    "FAIL": "bad",
+    "INVALID": "bad",
+}
+_COLUMNS: Final = ("count", "mean", "min", "p50", "p75", "p90", "p95", "p99", "p999", "max")
+_MAX_ROWS: Final = 200
+"""More rows than anybody reads; the caption names the rest, which is in summary.json."""
+_MAX_TEXT: Final = 2000
+
+
+def text(value: object) -> str:
+    """Return a value as text of the page: one line, escaped, cut where it is endless."""
+    shown = printable(str(value))
+    return html.escape(shown if len(shown) <= _MAX_TEXT else f"{shown[:_MAX_TEXT]}…")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = (), long: int | None = None) -> str:
+    """Return a table of plain texts; `numbers` are the columns set to the right, `long` the one that may wrap anywhere."""
+    right = set(numbers)
+    classes = [' class="n"' if index in right else ' class="long"' if index == long else "" for index in range(len(head))]
+    body = list(rows)
+    lines = ["".join(f"<td{kind}>{text(cell)}</td>" for kind, cell in zip(classes, row, strict=True)) for row in body[:_MAX_ROWS]]
+    heads = "".join(f"<th{kind}>{text(name)}</th>" for kind, name in zip(classes, head, strict=True))
+    rest = f'<p class="soft">and {len(body) - _MAX_ROWS:,} more rows, see summary.json</p>' if len(body) > _MAX_ROWS else ""
+    filled = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{filled}</tbody></table></div>{rest}'
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> str:
+    """Return a table of names and what they stand for."""
+    lines = "".join(f'<tr><th>{text(name)}</th><td class="long">{text(value)}</td></tr>' for name, value in rows)
+    return f'<div class="scroll"><table><tbody>{lines}</tbody></table></div>'
+
+
+def gate_table(summary: Summary) -> str:
+    """Return the SLOs with how each came out."""
+    rows = gates(summary)
+    if not rows:
+        return '<p class="soft">No SLO was given.</p>'
+    lines = []
+    for gate in rows:
+        word = "not judged" if gate.status == "INVALID" else gate.status
+        cells = [f'<td class="{TONES[gate.status]}">{word}</td>', f"<td>{text(gate.name)}</td>"]
+        cells += [f'<td class="n">{text(part)}</td>' for part in (gate.value, gate.limit, gate.samples)]
+        lines.append(f'<tr>{"".join(cells)}<td class="long">{text(gate.hint)}</td></tr>')
+    head = '<th></th><th>SLO</th><th class="n">value</th><th class="n">limit</th><th class="n">samples</th><th></th>'
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def latency_table(latency: Latency) -> str:
+    """Return every latency that has data."""
+    rows = []
+    for name, metric in METRICS.items():
+        block: Quantiles | None = getattr(latency, name)
+        if block is not None:
+            rows.append([metric.label, count(block.count), *(ms(getattr(block, column)) for column in _COLUMNS[1:])])
+    if not rows:
+        return "<p>No latency: no completed request was sent inside the measured window.</p>"
+    return table(["latency", *_COLUMNS], rows, range(1, len(_COLUMNS) + 1))
+
+
+def error_table(errors: Sequence[ErrorGroup]) -> str:
+    """Return the kinds of failures, the most frequent first, each with an example."""
+    rows = [[count(group.count), group.kind, str(group.status or "-"), group.example or "-"] for group in errors]
+    return table(["count", "kind", "HTTP", "example"], rows, (0, 2), long=3)
+
+
+def endpoint_tables(endpoints: dict[str, Endpoint]) -> str:
+    """Return the targets side by side."""
+    rows = []
+    for name, one in endpoints.items():
+        ttft, itl, e2e = one.latency_ms.ttft, one.latency_ms.itl, one.latency_ms.e2e
+        ended = one.requests.completed + one.requests.failed
+        rows.append(
+            [
+                name,
+                count(one.requests.completed),
+                percent(one.requests.failed / ended if ended else None),
+                rate(one.throughput.requests_per_s),
+                rate(one.throughput.output_tokens_per_s),
+                *(ms(value) for block in (ttft, itl, e2e) for value in _ends(block)),
+            ]
+        )
+    head = ["endpoint", "completed", "failed", "requests/s", "tokens/s"]
+    head += [f"{name} {quantile}" for name in ("TTFT", "ITL", "E2E") for quantile in ("p50", "p99")]
+    return table(head, rows, range(1, len(head)))
+
+
+def _ends(block: Quantiles | None) -> tuple[float | None, float | None]:
+    return (None, None) if block is None else (block.p50, block.p99)
+
+
+def turn_table(summary: Summary) -> str:
+    """Return the turns of conversations; empty where there are none."""
+    if not summary.turns:
+        return ""
+    rows = []
+    for turn in summary.turns:
+        blocks = [_ends(turn.latency_ms.get(name)) for name in ("ttft", "tpot", "e2e")]
+        tokens = "-" if turn.input_tokens_mean is None else f"{turn.input_tokens_mean:,.0f}"
+        rows.append(
+            [count(turn.turn), count(turn.requests), count(turn.completed), tokens, *(ms(v) for pair in blocks for v in pair)]
+        )
+    head = ["turn", "requests", "completed", "input tokens"]
+    head += [f"{name} {quantile}" for name in ("TTFT", "TPOT", "E2E") for quantile in ("p50", "p99")]
+    return f"<h3>Turns (the last row holds all further ones)</h3>{table(head, rows, range(len(head)))}"
+
+
+def step_table(over: str, points: Sequence[CurvePoint]) -> str:
+    """Return the steps of a search or ramp, by load."""
+    rows = []
+    for point in sorted(points, key=lambda point: point.load):
+        word = "INVALID" if not point.valid else "met" if point.met else "failed"
+        rates = (point.requests_per_s, point.output_tokens_per_s, point.goodput_per_s)
+        times = (point.ttft_p50, point.ttft_p99, point.itl_p50, point.itl_p99)
+        cells = [f"{point.load:,.4g}", *map(rate, rates), *map(ms, times), percent(point.error_ratio)]
+        rows.append([*cells, f"{word}: {'; '.join(point.reasons)}" if point.reasons else word])
+    head = [over, "requests/s", "tokens/s", "goodput/s", "TTFT p50", "TTFT p99", "ITL p50", "ITL p99", "errors", ""]
+    return table(head, rows, range(9), long=9)
+
+
+def trust_table(summary: Summary) -> str:
+    """Return what the generator added to the numbers, and how time was taken."""
+    generator, clock = summary.generator, summary.clock
+    late, lag, stall = generator.own_lateness_ms, clock.stamp_lag_us, generator.loop_stall_ms
+    alive = sum(worker.died is None for worker in generator.workers)
+    memory = generator.pss_bytes if generator.pss_bytes is not None else generator.rss_peak_bytes
+    return pairs(
+        [
+            ("requests left late", f"p99 {ms(late.p99 if late else None)}, at most {ms(late.max if late else None)}"),
+            ("event loops late", f"p99 {ms(stall.p99 if stall else None)}"),
+            ("samples lost", count(generator.samples_lost)),
+            ("receive stamps", f"{clock.receive} clock, read p99 {us(lag.p99 if lag else None)} after the stamp"),
+            (
+                "tokens that shared a read",
+                f"{percent(clock.coalesced_ratio)}; through late reads {percent(clock.coalesced_late_ratio)}",
+            ),
+            ("workers alive at the end", f"{alive} of {len(generator.workers)}"),
+            ("CPU time and memory", f"{generator.cpu_s:.2f} s, {size(memory)}"),
+        ]
+    )
+
+
+def worker_table(summary: Summary) -> str:
+    """Return one row for each worker process."""
+    rows = []
+    for one in summary.generator.workers:
+        cells = [count(one.index), "-" if one.cpu is None else count(one.cpu), "yes" if one.realtime else "no", count(one.users)]
+        cells += [count(one.started), count(one.samples_written), count(one.samples_lost)]
+        cells += [ms(one.lateness_ms.p99 if one.lateness_ms else None), us(one.stamp_lag_us.p99 if one.stamp_lag_us else None)]
+        rows.append([*cells, f"{one.cpu_s:.2f} s", size(one.rss_peak_bytes), one.died or ""])
+    head = [
+        "worker",
+        "CPU",
+        "real-time",
+        "users",
+        "started",
+        "samples",
+        "lost",
+        "late p99",
+        "stamp lag p99",
+        "CPU time",
+        "memory",
+        "died",
+    ]
+    return table(head, rows, (0, 1, 3, 4, 5, 6, 7, 8, 9, 10))

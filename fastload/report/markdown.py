@@ -1,0 +1,135 @@
+"""The report as Markdown (GitHub's), for a ticket or a pull request.
+
+The same order as everywhere: verdict and trust, what users felt, what went wrong, details. Reads a `Summary`, computes nothing.
+
+Invariant: what a server or a plan says is shown as it is: it makes no HTML, no table cell and no emphasis of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from fastload.report.answer import TOKEN_SOURCES, answer, gates
+from fastload.report.cost import cost_lines
+from fastload.report.words import count, ms, percent, printable, rate, size, us
+from fastload.stats.metrics import METRICS
+from fastload.stats.result import Quantiles, Summary
+
+_COLUMNS: Final = ("mean", "p50", "p90", "p95", "p99", "p999", "max")
+_SPECIAL: Final = re.compile(r"[\\`*_\[\]<>|~&#!$]")
+"""Characters that mean something in GitHub's Markdown inside a line."""
+_MAX_EXAMPLE: Final = 300
+
+
+def markdown(summary: Summary) -> str:
+    """Return the report, ending in a line break."""
+    parts = [
+        _head(summary),
+        _verdict(summary),
+        _felt(summary),
+        _through(summary),
+        _errors(summary),
+        _endpoints(summary),
+        _details(summary),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def plain(value: str) -> str:
+    """Return a text that Markdown shows as it is, on one line; `@` cannot be escaped but by a reference, and would call people."""
+    return _SPECIAL.sub(r"\\\g<0>", printable(value)).replace("@", "&#64;")
+
+
+def _head(summary: Summary) -> str:
+    run, requests = summary.run, summary.requests
+    targets = ", ".join(str(target.get("url", "")) for target in run.plan.get("targets", []))
+    model = run.plan.get("model")
+    title = f"{model} at {targets}" if model else targets
+    ledger = f"{count(requests.started)} requests: {count(requests.completed)} completed, {count(requests.failed)} failed, "
+    ledger += f"{count(requests.cancelled)} cancelled. {run.duration_s:.1f} s measured, fastload {run.version}, "
+    return f"# {plain(title)}\n\n{ledger}{plain(run.started_at[:19])} UTC."
+
+
+def _verdict(summary: Summary) -> str:
+    generator = summary.generator
+    word = "VALID" if generator.valid else "INVALID"
+    shown = summary.verdict.status if summary.verdict.checks else word
+    lines = [f"**{shown}** (run {word})" if shown != word else f"**{word}**"]
+    lines += [f"- {plain(reason)}" for reason in generator.reasons]
+    rows = [
+        ("not judged" if gate.status == "INVALID" else gate.status, gate.name, gate.value, gate.limit, gate.samples, gate.hint)
+        for gate in gates(summary)
+    ]
+    if rows:
+        lines += ["", _table(["", "SLO", "value", "limit", "samples", ""], rows)]
+    return "\n".join(lines)
+
+
+def _felt(summary: Summary) -> str:
+    rows = []
+    for name, metric in METRICS.items():
+        block: Quantiles | None = getattr(summary.latency_ms, name)
+        if block is not None:
+            rows.append([metric.label, count(block.count), *(ms(getattr(block, column)) for column in _COLUMNS)])
+    table = f"\n\n{_table(['latency', 'count', *_COLUMNS], rows, right=True)}" if rows else ""
+    return f"## What users felt\n\n{plain(answer(summary))}{table}"
+
+
+def _through(summary: Summary) -> str:
+    through = summary.throughput
+    parts = [f"{rate(through.requests_per_s)} requests/s", f"{rate(through.output_tokens_per_s)} output tokens/s"]
+    if through.input_tokens_per_s is not None:
+        parts.append(f"{rate(through.input_tokens_per_s)} input tokens/s")
+    if through.goodput_per_s is not None:
+        parts.append(f"goodput {rate(through.goodput_per_s)} requests/s")
+    parts.append(f"{count(summary.tokens.output)} output tokens ({TOKEN_SOURCES[summary.tokens.source]})")
+    lines = [", ".join(parts) + ".", *(f"{plain(line.strip())}." for line in cost_lines(summary.cost))]
+    return "\n\n".join(lines)
+
+
+def _errors(summary: Summary) -> str:
+    if not summary.errors:
+        return ""
+    rows = [
+        [count(group.count), group.kind, str(group.status or "-"), (group.example or "-")[:_MAX_EXAMPLE]]
+        for group in summary.errors
+    ]
+    return f"## What went wrong\n\n{_table(['count', 'kind', 'HTTP', 'example'], rows)}"
+
+
+def _endpoints(summary: Summary) -> str:
+    if len(summary.endpoints) < 2:
+        return ""
+    rows = []
+    for name, one in summary.endpoints.items():
+        ttft, e2e = one.latency_ms.ttft, one.latency_ms.e2e
+        cells = [name, count(one.requests.completed), count(one.requests.failed), rate(one.throughput.output_tokens_per_s)]
+        blocks = (ttft, e2e)
+        rows.append([*cells, *(ms(value) for block in blocks for value in ((block.p50, block.p99) if block else (None, None)))])
+    head = ["endpoint", "completed", "failed", "tokens/s", "TTFT p50", "TTFT p99", "E2E p50", "E2E p99"]
+    return f"## Endpoints\n\n{_table(head, rows, right=True)}"
+
+
+def _details(summary: Summary) -> str:
+    generator, clock, host = summary.generator, summary.clock, summary.run.host
+    late, lag = generator.own_lateness_ms, clock.stamp_lag_us
+    memory = generator.pss_bytes if generator.pss_bytes is not None else generator.rss_peak_bytes
+    rows = [
+        ("lateness p99", ms(late.p99 if late else None)),
+        ("samples lost", count(generator.samples_lost)),
+        ("stamp lag p99", f"{us(lag.p99 if lag else None)} ({clock.receive} clock)"),
+        ("coalesced", percent(clock.coalesced_ratio)),
+        ("CPU time, memory", f"{generator.cpu_s:.2f} s, {size(memory)}"),
+        ("host", f"{host.hostname}, {host.cpu_model}, {host.cpus} CPUs, {size(host.memory_bytes)}, {host.kernel}"),
+        ("plan", summary.run.plan_hash),
+    ]
+    return f"## Details\n\n{_table(['', ''], rows)}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = False) -> str:
+    """Return a table; with `right` all columns but the first are set to the right."""
+    rule = ["---", *(["---:" if right else "---"] * (len(head) - 1))]
+    lines = [" | ".join(head), " | ".join(rule), *(" | ".join(map(plain, row)) for row in rows)]
+    return "\n".join(f"| {line} |" for line in lines)

@@ -1,0 +1,128 @@
+"""What a plot is, how all plots look, and their JSON for the page; the only module that touches the plotting library.
+
+Knows nothing of runs. Invariant: every text that reaches a figure is escaped here or written in our sources, and a colour can be
+told from a white and from a dark page alike.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastload.errors import FastloadError
+from fastload.report.words import printable
+
+PALETTE: Final = ("#2f7ed8", "#d1622b", "#23966a", "#b5508f", "#94790a", "#7a6adf", "#d04545", "#5b84a8")
+"""Contrast of at least 3:1 (WCAG 1.4.11) on both backgrounds of the page; a test computes it."""
+GREY: Final = "#808080"
+_GRID: Final = "rgba(128,128,128,0.25)"
+_SHADE: Final = "rgba(128,128,128,0.14)"
+_HEIGHT_PX: Final = 380
+_CONFIG: Final = {
+    "displaylogo": False,  # it is a link to the outside
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+    "responsive": True,
+    # All buttons by name, for one that is there by default sends the chart to a cloud.
+    "modeBarButtons": [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
+}
+
+Trace = dict[str, Any]
+Axis = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """One figure of the page.
+
+    Attributes:
+        name: id of its place in the page.
+        title: heading above it, plain text.
+        caption: what is drawn and what was left out, plain text.
+        traces: plotly traces.
+        layout: what differs from the look all plots share.
+    """
+
+    name: str
+    title: str
+    caption: str
+    traces: Sequence[Trace]
+    layout: Mapping[str, Any]
+
+
+def axis(title: str, **more: Any) -> Axis:
+    """Return an axis with a grid that can be seen on both backgrounds."""
+    look = {"title": {"text": title, "standoff": 8}, "gridcolor": _GRID, "zerolinecolor": _GRID, "linecolor": GREY}
+    return {**look, "exponentformat": "none", "separatethousands": True, "automargin": True, **more}
+
+
+def millis(title: str, **more: Any) -> Axis:
+    """Return an axis of durations."""
+    return axis(f"{title}, ms", **more)
+
+
+def shade(begin: float, end: float) -> dict[str, Any]:
+    """Return a grey band over [begin, end) of the x axis: a time that is not part of the measurement."""
+    place = {"type": "rect", "xref": "x", "yref": "paper", "x0": begin, "x1": end, "y0": 0, "y1": 1}
+    return {**place, "fillcolor": _SHADE, "line": {"width": 0}, "layer": "below"}
+
+
+def label(text: str) -> str:
+    """Return a name a user or a server chose for use in a figure: plotly reads tags in its texts."""
+    return html.escape(printable(text))
+
+
+def library() -> str:
+    """Return the plotting library's script.
+
+    Raises:
+        FastloadError: the library is not installed.
+    """
+    try:
+        from plotly.offline import get_plotlyjs  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    except ImportError:
+        raise FastloadError(
+            "the HTML report needs plotly, which is not installed", hint="pip install 'fastload[report]', or use --md"
+        ) from None
+    return str(get_plotlyjs())
+
+
+def figure_json(plot: Plot) -> str:
+    """Return a plot as JSON that can stand inside a script element: `{"data": ..., "layout": ..., "config": ...}`.
+
+    Raises:
+        ValueError: a trace or the layout holds something the library does not know.
+    """
+    from plotly import graph_objects  # type: ignore[import-untyped,import-not-found,unused-ignore]
+
+    look = {
+        "template": "none",
+        "height": _HEIGHT_PX,
+        "margin": {"l": 60, "r": 24, "t": 36, "b": 48},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": GREY},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "hoverlabel": {"bgcolor": "#24292f", "font": {"color": "#ffffff"}},
+        "hovermode": "closest",
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": PALETTE[0]},
+        "colorway": list(PALETTE),
+        "showlegend": True,
+    }
+    figure = graph_objects.Figure(data=list(plot.traces), layout={**look, **plot.layout})
+    text = str(figure.to_json())
+    return script_safe(f'{text[:-1]},"config":{_config(plot.name)}}}')
+
+
+def script_safe(json_text: str) -> str:
+    """Return the same JSON without the characters that could end a script element or begin a comment in it."""
+    return json_text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _config(name: str) -> str:
+    import orjson
+
+    image = {"filename": f"fastload-{name}", "format": "svg"}
+    return orjson.dumps({**_CONFIG, "toImageButtonOptions": image}).decode()

@@ -1,0 +1,119 @@
+"""The numbers behind the plots against plain loops, colours against WCAG's formula, figures against the library's own rules."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fastload.report.plots import PALETTE, Plot, axis, figure_json, label
+from fastload.report.plots_curve import curve_plots
+from fastload.report.plots_data import MAX_POINTS, axis_type, bands, grouped_medians, log_bins, ranked, thin
+from tests.unit.stats_oracle import nearest_rank
+from tests.unit.test_stress import point
+
+plotly = pytest.importorskip("plotly", reason="the HTML report needs the extra fastload[report]")
+
+
+def luminance(color: str) -> float:
+    """WCAG 2.2's relative luminance."""
+    channels = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#15181d"])
+def test_colours_are_seen_on_both_pages(background: str) -> None:
+    """Every colour of the palette has the contrast WCAG 1.4.11 asks of graphics, 3:1, on the light and on the dark page."""
+    for color in PALETTE:
+        bright, dark = sorted((luminance(color), luminance(background)), reverse=True)
+        assert (bright + 0.05) / (dark + 0.05) >= 3, color
+
+
+def test_thinning_keeps_the_slowest() -> None:
+    """Of 100,000 values the 100 greatest are drawn, in no more marks than allowed."""
+    values = np.random.default_rng(1).lognormal(0, 1, 100_000)
+    values[7] = np.nan
+    chosen = thin(values)
+    assert len(chosen) <= MAX_POINTS
+    assert set(np.argsort(np.nan_to_num(values))[-100:].tolist()) <= set(chosen.tolist())
+    assert 7 not in chosen
+
+
+def test_few_values_are_all_drawn() -> None:
+    """Nothing is thinned out that need not be."""
+    assert thin(np.array([3.0, np.nan, 1.0])).tolist() == [0, 2]
+
+
+def test_bands_are_nearest_rank_quantiles_of_their_bin() -> None:
+    """Each bin's p50, p90 and p99 are what a plain loop over its values gives."""
+    random = np.random.default_rng(2)
+    time_s, values = random.random(5000) * 100, random.lognormal(3, 1, 5000)
+    found = bands(time_s, values)
+    for place, middle_s in enumerate(found.time_s):
+        low = middle_s - found.bin_s / 2
+        own = [float(value) for at, value in zip(time_s, values, strict=True) if low <= at < low + found.bin_s]
+        expected = tuple(nearest_rank(own, q) for q in ("0.5", "0.9", "0.99"))
+        assert (found.p50[place], found.p90[place], found.p99[place]) == expected
+
+
+def test_ranks_are_shares_at_or_below() -> None:
+    """Every point of a distribution says the share of values that are no greater; the last is the maximum at 1."""
+    values = np.random.default_rng(3).lognormal(0, 1, 5000)
+    x, share = ranked(values)
+    assert [round(float(np.count_nonzero(values <= at) / 5000), 9) for at in x] == [round(float(one), 9) for one in share]
+    assert (x[-1], share[-1]) == (values.max(), 1.0)
+    assert x[0] == values.min()
+
+
+@pytest.mark.parametrize("values", [[5.0], [5.0, 5.0], [0.1, 3.0, 3.0, 900.0]])
+def test_a_histogram_counts_every_value(values: list[float]) -> None:
+    """Nothing falls out of the outermost bins, whatever the range."""
+    _, _, counts = log_bins(np.array(values))
+    assert counts.sum() == len(values)
+
+
+def test_a_far_outlier_makes_the_axis_logarithmic() -> None:
+    """On a linear axis one stall would flatten all else."""
+    assert axis_type(np.array([10.0, 11.0, 12.0])) == "linear"
+    assert axis_type(np.array([10.0, 11.0, 12.0, 5000.0])) == "log"
+
+
+def test_medians_along_x() -> None:
+    """Values that grow with x give medians on that line; equal x are one group."""
+    x = np.repeat(np.arange(1.0, 6.0), 100)
+    found_x, found_y = grouped_medians(x, 2 * x)
+    assert found_x.tolist() == [1, 2, 3, 4, 5]
+    assert found_y.tolist() == [2, 4, 6, 8, 10]
+
+
+def test_an_invalid_step_has_no_mark() -> None:
+    """The capacity curve leaves INVALID steps out and says how many."""
+    steps = [point(10), point(20), point(40).model_copy(update={"valid": False})]
+    plots = list(curve_plots("users", steps))
+    assert list(plots[0].traces[0]["x"]) == [10, 20]
+    assert "1 of 3 steps were INVALID" in plots[0].caption
+
+
+def test_a_figure_is_json_without_markup() -> None:
+    """A name with tags is in the figure as text that plotly shows and a browser's parser does not see."""
+    trace = {"type": "scatter", "x": [1], "y": [2], "name": label("<b>&</script>")}
+    text = figure_json(Plot("p", "P", "", [trace], {"xaxis": axis("x")}))
+    assert not set("<>&") & set(text)
+    assert json.loads(text)["data"][0]["name"] == "&lt;b&gt;&amp;&lt;/script&gt;"
+
+
+def test_no_button_sends_the_chart_away() -> None:
+    """The library's button that shares a chart by a cloud is off, and the buttons are a list of our own."""
+    config = json.loads(figure_json(Plot("p", "P", "", [{"type": "scatter", "x": [1], "y": [2]}], {})))["config"]
+    assert config["showSendToCloud"] is False
+    assert sorted(name for group in config["modeBarButtons"] for name in group) == [
+        "pan2d", "resetScale2d", "toImage", "zoom2d", "zoomIn2d", "zoomOut2d",
+    ]  # fmt: skip
+
+
+def test_a_figure_the_library_does_not_know_is_refused() -> None:
+    """A misspelt property is an error when the page is made, not an empty plot in the browser."""
+    with pytest.raises(ValueError, match="colour"):
+        figure_json(Plot("p", "P", "", [{"type": "scatter", "x": [1], "y": [2], "line": {"colour": "red"}}], {}))
