@@ -24,7 +24,7 @@ _COMMANDS: Final[dict[str, str]] = {
     "demo": "Start the built-in mock server, load it, compare both sides.",
     "mock": "Serve the OpenAI chat API from a mock with exact timing.",
     "plan": "Check a plan, print it as YAML.",
-    "report": "Print the result of an earlier run again.",
+    "report": "Show the result of an earlier run again, also as a page with plots.",
     "search": "Find the highest load that meets the SLOs.",
     "stress": "Raise the load step by step until the server gives in.",
     "compare": "Compare results: what differs beyond noise.",
@@ -33,7 +33,7 @@ _COMMANDS: Final[dict[str, str]] = {
     "doctor": "Check this machine: limits, clocks, priorities.",
 }
 """Every subcommand: module `fastload.cli.NAME`, its `command`, and what the group's help says of it."""
-_HIDDEN: Final = frozenset({"_control"})
+_HIDDEN: Final = frozenset({"_aside", "_control"})
 """Commands that fastload starts itself."""
 
 _MOST_USED: Final = (
@@ -45,7 +45,7 @@ _MOST_USED: Final = (
     ("--requests N", "Stop after this many requests."),
     ("--prompts FILE", "Prompts to send, one a line; .jsonl and .json too."),
     ("--slo GATE", "Fail (exit 1) unless it holds, e.g. 'ttft.p99<800ms'."),
-    ("-o, --out DIR", "Keep the result: summary.json, requests.csv."),
+    ("-o, --out DIR", "Keep the result: summary.json, requests.csv, report.html."),
 )
 _OWN_OPTIONS: Final = frozenset({"--help", "-h", "--version", "-V"})
 

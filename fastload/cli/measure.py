@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from fastload.cli.flags_observe import NOTHING, Observing, beside, push_final
 from fastload.cli.live_control import NO_CONTROLS, Controls, command_sources
 from fastload.cli.outputs import STDOUT, Outputs, check_outputs, report_console
 from fastload.cli.prepare import check_plan
+from fastload.cli.report import add_page
 from fastload.cli.store import store_result
 from fastload.engine.supervisor import run_load
 from fastload.errors import ExitCode
@@ -18,11 +20,12 @@ from fastload.plan.model import Plan
 from fastload.report.json import write_summary
 from fastload.report.live import LiveView
 from fastload.report.text import print_summary
+from fastload.stats.observed import observed
 from fastload.stats.result import Summary
 from fastload.verdict.decide import assess
 
 
-def measure(plan: Plan, outputs: Outputs, wanted: Controls = NO_CONTROLS) -> tuple[Summary, ExitCode]:
+def measure(plan: Plan, outputs: Outputs, wanted: Controls = NO_CONTROLS, observe: Observing = NOTHING) -> tuple[Summary, ExitCode]:
     """Run a plan, store and print its result; return the summary and the exit code that goes with it.
 
     Raises:
@@ -34,18 +37,24 @@ def measure(plan: Plan, outputs: Outputs, wanted: Controls = NO_CONTROLS) -> tup
     with (
         LiveView(Console(stderr=True, force_terminal=None if drawn else False)) as view,
         command_sources(plan, wanted, view) as sources,
+        beside(plan, observe) as aside,
     ):
         # Without a view no frames are asked for, so that nothing is computed that nobody sees.
-        facts, collector = run_load(plan, view.update if view.active else None, sources)
-    summary, code = assess(facts, collector)
+        facts, collector = run_load(plan, view.update if view.active else None, sources, aside)
+        found = None if aside is None else aside.facts()
+    servers, client = observed(found, facts, collector)
+    summary, code = assess(facts, collector, client, servers)
     # Stored before it is printed: a closed pipe on stdout must not cost the result.
     if outputs.out is not None:
         store_result(outputs.out, summary, facts, collector)
     if outputs.json_file is not None:
         write_summary(summary, outputs.json_file)
+    push_final(observe, summary)
     if not outputs.quiet:
         console = report_console(stderr=outputs.json_file == STDOUT)
         print_summary(summary, console)
         if outputs.out is not None:
             console.print(f"result in {outputs.out}", highlight=False, markup=False)
+    if outputs.out is not None:
+        add_page(outputs.out, quiet=outputs.quiet)
     return summary, code

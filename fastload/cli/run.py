@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fastload.cli.flags_observe import observe_options, observing
 from fastload.cli.live_control import control_options, controls
 from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
 
@@ -15,6 +16,7 @@ from fastload.cli.options import GroupedCommand, option, output_options, plan_fl
 @output_options
 @option("Result", "--dry-run", is_flag=True, help="Print the schedule and the first requests; send nothing.")
 @control_options
+@observe_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -54,7 +56,7 @@ def command(
         from fastload.cli.contest import run_comparison
 
         return run_comparison(plan, outputs)
-    code = measure(plan, outputs, wanted)[1]
+    code = measure(plan, outputs, wanted, observing(plan, context.params))[1]
     if len(plan.targets) > 1 and plan.contest.mode == "race" and out is not None and not quiet:
         from fastload.cli.compare import compare_endpoints, show
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fastload import __version__
 from fastload.clock import monotonic_ns, utc_now
 from fastload.engine import limits
+from fastload.engine.aside import Aside
 from fastload.engine.commands import CommandSource
 from fastload.engine.control import Channel
 from fastload.engine.frames import FrameMaker
@@ -56,7 +57,10 @@ STOP_GRACE_NS: Final = 5_000_000_000
 
 
 def run_load(
-    plan: Plan, on_frame: Callable[[LiveFrame], None] | None = None, sources: Sequence[CommandSource] = ()
+    plan: Plan,
+    on_frame: Callable[[LiveFrame], None] | None = None,
+    sources: Sequence[CommandSource] = (),
+    aside: Aside | None = None,
 ) -> tuple[RunFacts, Collector]:
     """Carry out a plan and return what it left behind.
 
@@ -64,6 +68,7 @@ def run_load(
         plan: what to run.
         on_frame: called about four times a second with what a live view shows.
         sources: who may change the load while it runs.
+        aside: the process beside the run, started.
 
     Raises:
         FastloadError: the load cannot fit this machine (exit 2) or the server cannot be reached (exit 4); nothing was sent.
@@ -91,7 +96,7 @@ def run_load(
         )
         specs.append((spec, ours))
     with wake_kernel_stamps(), Signals() as signals, OffTheCores(cpus):
-        return _Supervisor(launch.plan, epoch_ns, fork_workers(specs), signals, on_frame, sources).run()
+        return _Supervisor(launch.plan, epoch_ns, fork_workers(specs), signals, on_frame, sources, aside).run()
 
 
 class _Supervisor:
@@ -103,15 +108,19 @@ class _Supervisor:
         signals: Signals,
         on_frame: Callable[[LiveFrame], None] | None,
         sources: Sequence[CommandSource],
+        aside: Aside | None,
     ) -> None:
         self._plan = plan
         self._workers = workers
         self._signals = signals
         self._on_frame = on_frame
-        self._sources = sources
+        self._sources = sources if aside is None else [*sources, aside]
+        self._aside = aside
         self._steering = Steering(plan, limits.room_for(len(workers)))
         self._epoch_ns = epoch_ns
         self._collector = Collector(epoch_ns, len(plan.targets))  # starts compiling the kernels in a thread: only after the fork
+        if aside is not None:
+            aside.observe(self._collector.gaps)
         self._frames = FrameMaker(plan, workers, self._collector)
         self._selector = selectors.DefaultSelector()
         self._user_samples: list[UserSample] = []
@@ -140,6 +149,8 @@ class _Supervisor:
             self._window_ns = start_ns + int(load.warmup_s * 1e9)
             end_ns = None if load.duration_s is None else start_ns + int(load.duration_s * 1e9)
             self._collector.set_window(self._window_ns, end_ns)
+            if self._aside is not None:
+                self._aside.expect(self._window_ns, end_ns)
             self._tell("go", start_ns=start_ns)
             self._watch(start_ns)
         finally:
@@ -222,6 +233,8 @@ class _Supervisor:
                     self._kept_tokens.append(words.copy())
             for records in worker.spec.block.records.views():
                 self._collector.add_records(records)
+                if self._aside is not None:
+                    self._aside.add_records(records)
 
     def _sample_users(self, now_ns: int) -> None:
         blocks = [worker.spec.block for worker in self._workers if not worker.ended]

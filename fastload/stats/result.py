@@ -12,8 +12,10 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fastload.stats.clientside import ClientSide
 from fastload.stats.cost import Cost
 from fastload.stats.search_result import SearchResult
+from fastload.stats.serverside import ServerSide
 
 SCHEMA: Final = "fastload/summary/1"
 
@@ -309,4 +311,10 @@ class Summary(_Model):
     """Only from `fastload search`."""
     cost: Cost | None = None
     """Only with a price."""
+    client: ClientSide | None = None
+    """The machine of the load; null where it was not sampled."""
+    server: dict[str, ServerSide] | None = None
+    """Each server's own account, by target; only with `--scrape`."""
+    hints: list[str] = []
+    """Where the time went, as far as it stands out."""
     verdict: Verdict

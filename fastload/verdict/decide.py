@@ -5,21 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fastload.errors import ExitCode
+from fastload.stats.clientside import ClientSide
 from fastload.stats.collector import Collector
 from fastload.stats.cost import cost_of
 from fastload.stats.facts import RunFacts
 from fastload.stats.metrics import Records, final
 from fastload.stats.result import CheckResult, Requests, Status, Summary, Throughput, Verdict
+from fastload.stats.serverside import ServerSide
 from fastload.stats.summary import summarise
+from fastload.verdict.bottleneck import doubts, hints
 from fastload.verdict.gates import Gate, evaluate, parse_gates
 from fastload.verdict.goodput import good_output_tokens_per_s, goodput_per_s
 from fastload.verdict.validity import ABORTED, judge
 
 
-def assess(facts: RunFacts, collector: Collector) -> tuple[Summary, ExitCode]:
+def assess(
+    facts: RunFacts, collector: Collector, client: ClientSide | None = None, servers: Mapping[str, ServerSide] | None = None
+) -> tuple[Summary, ExitCode]:
     """Return the complete summary of a run and the exit code that goes with it; the collector must be finished.
 
     Raises:
@@ -27,7 +32,7 @@ def assess(facts: RunFacts, collector: Collector) -> tuple[Summary, ExitCode]:
     """
     gates = parse_gates(facts.plan.slo)
     measured = summarise(facts, collector)
-    reasons = judge(facts, measured)
+    reasons = [*judge(facts, measured), *doubts(measured, client)]
     checks = evaluate(gates, measured)
     status, code = decide(reasons, measured.requests, checks, facts.interrupted)
     if reasons:
@@ -39,6 +44,9 @@ def assess(facts: RunFacts, collector: Collector) -> tuple[Summary, ExitCode]:
     summary = good.model_copy(
         update={
             "cost": cost,
+            "client": client,
+            "server": servers,
+            "hints": hints(measured, client, servers),
             "generator": measured.generator.model_copy(update={"valid": not reasons, "reasons": reasons}),
             "verdict": Verdict(status=status, checks=checks),
         }

@@ -74,7 +74,7 @@ def test_what_outlasts_the_drain_is_cancelled(tmp_path: Path) -> None:
 
 def test_a_killed_worker_makes_the_run_invalid(tmp_path: Path) -> None:
     """SIGKILL of one worker of two: the run ends by itself as INVALID, exit 3, with what was measured, and no process is left."""
-    with loading(tmp_path, SHORT, "--workers", "2", "--realtime", "off") as (running, server):
+    with loading(tmp_path, SHORT, "--workers", "2", "--realtime", "off", "--no-sampling") as (running, server):
         workers = children(running.pid)
         assert len(workers) == 2
         wait_until(lambda: server.truth()["completed"] >= 6, "no request completes")
@@ -90,7 +90,7 @@ def test_a_killed_worker_makes_the_run_invalid(tmp_path: Path) -> None:
 
 def test_workers_die_with_their_supervisor(tmp_path: Path) -> None:
     """SIGKILL of the supervisor: its workers are gone within a second, and so are their connections."""
-    with loading(tmp_path, LONG, "--workers", "2") as (running, server):
+    with loading(tmp_path, LONG, "--workers", "2", "--no-sampling") as (running, server):
         workers = children(running.pid)
         assert len(workers) == 2
         running.send(signal.SIGKILL)

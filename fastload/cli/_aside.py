@@ -1,0 +1,44 @@
+"""`fastload _aside`: the process beside a run; started by the run itself, never by hand.
+
+Invariant: the descriptors it is given are its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import click
+
+from fastload.errors import FastloadError
+
+_NICENESS: Final = 5
+"""The load comes first: importing a web server takes a second of one core."""
+
+
+def _exposition() -> tuple[Callable[[Mapping[str, Any]], bytes], str]:
+    """Load what makes the text, only where somebody wants it."""
+    from fastload.report.prometheus import CONTENT_TYPE, exposition
+
+    return exposition, CONTENT_TYPE
+
+
+@click.command(name="_aside", hidden=True)
+@click.argument("channel", type=int)
+@click.argument("listening", type=int, required=False)
+def command(channel: int, listening: int | None) -> int:
+    """Observe the run that started this process."""
+    from fastload import _native
+
+    _native.die_with_parent(signal.SIGKILL)
+    os.nice(_NICENESS)
+
+    from fastload.engine.aside_process import serve
+
+    try:
+        serve(channel, listening, _exposition)
+    except OSError as error:
+        raise FastloadError("_aside is started by a run, never by hand", why=str(error).lower()) from None
+    return 0
