@@ -109,6 +109,7 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
             time.sleep(0.2)
         running.finish(expected=130)
     assert {path.name for path in Path("/dev/shm").iterdir()} - before == set()
-    assert sorted(path.name for path in running.out.iterdir()) == ["requests.csv", "summary.json"]
+    page = {"report.html"}  # only where plotly is installed
+    assert {path.name for path in running.out.iterdir()} - page == {"requests.csv", "summary.json"}
     with pytest.raises(ProcessLookupError):
         os.killpg(group, 0)
