@@ -6,8 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support import leaks
+
+# Time is no fact of a unit test: on a busy box an example takes as long as it takes.
+settings.register_profile("fastload", deadline=None)
+settings.load_profile("fastload")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

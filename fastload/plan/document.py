@@ -1,13 +1,14 @@
-"""Plan files as documents: YAML text to a mapping, and every way that can fail as one line.
+"""Plan files as documents: YAML text to a mapping, and every way that can fail as one line; and back to text.
 
 Knows YAML, not plans. Invariant: no key is said twice, at any depth, so no value is lost unseen.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -51,6 +52,11 @@ def parse_yaml(text: bytes | str, name: str) -> dict[str, Any]:
     return document
 
 
+def dump_yaml(value: Any, *, width: int = 120, flow: bool | None = False) -> str:
+    """Return a value as YAML that `parse_yaml` reads back equal; `flow`: on one line, None = where it holds no collection."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=flow)
+
+
 class _UniqueKeys(yaml.SafeLoader):
     """YAML's safe subset, which also refuses a mapping that says one key twice."""
 
@@ -62,3 +68,14 @@ class _UniqueKeys(yaml.SafeLoader):
                     raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} is given twice", key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """The other direction: quotes a text that `_UniqueKeys` would take for a number."""
+
+
+# PyYAML speaks YAML 1.1, where a number with an exponent needs a dot and a sign, so that 1e-3 is a text. In JSON, and so in a
+# stored plan, and in YAML 1.2 it is a number (the core schema's tag resolution, YAML 1.2.2, 10.3.2).
+_EXPONENT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
+for _either in (_UniqueKeys, _Dumper):
+    _either.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))

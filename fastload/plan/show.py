@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from pydantic import AliasChoices, BaseModel
 
+from fastload.plan.document import dump_yaml
 from fastload.plan.model import Plan
 from fastload.plan.target import Target
 from fastload.plan.units import format_cpus, format_duration_s
@@ -29,7 +29,7 @@ def to_yaml(plan: Plan) -> str:
         lead = {"targets": [_mapping(target) for target in plan.targets]}
     rest = _mapping(plan)
     del rest["targets"]
-    return yaml.safe_dump({**lead, **rest}, sort_keys=False, allow_unicode=True, width=120)
+    return dump_yaml({**lead, **rest})
 
 
 def _mapping(model: BaseModel) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import yaml
-
+from fastload.plan.document import dump_yaml, parse_yaml
 from fastload.plan.model import Contest, Plan, Price
 from fastload.plan.show import to_yaml
 from fastload.plan.stages import read_stages
@@ -53,9 +52,9 @@ def written(plan: Plan, lead: str, *, stepped: bool = False) -> str:
     kept = set() if stepped else set(_KEPT)
     if plan.load.open_loop or plan.load.stages is not None:
         kept.discard("load.users")
-    shown = yaml.safe_load(to_yaml(plan))
+    shown = parse_yaml(to_yaml(plan), "a plan")
     usual = {"contest": Contest().model_dump(), "price": Price().model_dump()}
-    usual |= yaml.safe_load(to_yaml(Plan(targets=(Target(url=plan.target.url),))))
+    usual |= parse_yaml(to_yaml(Plan(targets=(Target(url=plan.target.url),))), "a plan")
     blocks = ["".join(f"# {line}".rstrip() + "\n" for line in lead.splitlines())]
     for key, value in shown.items():
         if key == "targets":
@@ -95,7 +94,7 @@ def _entry(key: str, value: Any, indent: str) -> str:
 
 def _dumped(value: Any, *, flow: bool | None) -> str:
     # One line per value: a wrapped one would need its own indentation.
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1 << 20, default_flow_style=flow)
+    return dump_yaml(value, width=1 << 20, flow=flow)
 
 
 def _comment(key: str, indent: str) -> str:

@@ -162,6 +162,14 @@ def test_targets_with_settings_of_their_own(write: Write) -> None:
     assert (second.model, second.api, second.headers, second.prompts.input_tokens) == ("m", None, {"X": "y"}, "7")
 
 
+@pytest.mark.parametrize(("text", "value"), [("1e-3", 0.001), ("1E5", 1e5), ("1.e3", 1e3), ('"1e3"', "1e3"), ("1e3s", "1e3s")])
+def test_numbers_with_an_exponent(write: Write, text: str, value: object) -> None:
+    """1e-3 is a number, as in JSON and YAML 1.2, and a quoted one is a text; so they stay when the plan is shown."""
+    plan = load_plan(write(f"host: http://a:1\nprompts:\n  body: {{x: {text}}}\n"), {})
+    assert plan.prompts.body == {"x": value}
+    assert load_plan(write(to_yaml(plan)), {}) == plan
+
+
 def test_about_is_no_part_of_the_plan(write: Write) -> None:
     """A line about a plan changes nothing of it."""
     assert load_plan(write(f"about: mine\nhost: {URL}\n"), {}) == load_plan(None, {"host": (URL,)})
