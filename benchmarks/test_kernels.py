@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastload.samples.layout import HISTOGRAM_BUCKETS, TIME_MASK, TOKEN_COALESCED, TOKEN_FIRST
 from fastload.stats import histogram, kernels
-from fastload.stats.kernels import Kernels
+from fastload.stats.compiled import Kernels
 
 SAMPLES = 1_000_000
 SECONDS = 10

@@ -30,9 +30,9 @@ from fastload.samples.layout import (
     Outcome,
 )
 from fastload.stats.collector import Collector
+from fastload.stats.compiled import Kernels
 from fastload.stats.facts import HostFacts, RunFacts, UserSample, WorkerFacts
 from fastload.stats.histogram import bucket_index
-from fastload.stats.kernels import Kernels
 
 SECOND = 1_000_000_000
 MS = 1_000_000

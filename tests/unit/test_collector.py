@@ -10,7 +10,7 @@ import pytest
 from fastload.samples.layout import Outcome
 from fastload.stats import kernels as k
 from fastload.stats.collector import Collector
-from fastload.stats.kernels import Kernels
+from fastload.stats.compiled import Kernels
 from tests.unit.stats_oracle import EPOCH, MS, SECOND, WINDOW, Token, collected, compiled, failed, record, records, words
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fastload.samples.layout import HISTOGRAM_BUCKETS
+from fastload.stats import compiled as loading
 from fastload.stats import kernels as k
 from fastload.stats.seconds import POOL_ROWS, SecondHistograms, coarse_midpoints
 from tests.unit.stats_oracle import SECOND, Token, collected, compiled, counts, nearest_rank, words
@@ -201,7 +202,7 @@ def test_a_cache_directory_is_set_only_where_numba_finds_none(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     numba = FakeNumba(needs_directory)
 
-    assert k._cache_is_usable(cast("ModuleType", numba))
+    assert loading._cache_is_usable(cast("ModuleType", numba))
     assert (str(tmp_path / "fastload" / "numba") if needs_directory else "") == numba.config.CACHE_DIR
 
 
@@ -210,4 +211,4 @@ def test_where_nothing_can_be_written_nothing_is_cached(tmp_path: Path, monkeypa
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
 
-    assert not k._cache_is_usable(cast("ModuleType", FakeNumba(True)))
+    assert not loading._cache_is_usable(cast("ModuleType", FakeNumba(True)))
