@@ -11,6 +11,7 @@ import platform
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 
 from fastload import __version__
 
@@ -51,19 +52,20 @@ def build_facts() -> BuildFacts:
         native = import_module("fastload._native")
     except ModuleNotFoundError:
         native = None
-    linked = getattr(native, "KERNELS", None)
     return BuildFacts(
         version=__version__,
         commit=getattr(native, "COMMIT", None),
         native=None if native is None else f"C core, {native.COMPILER.strip()}",
-        kernels=_just_in_time() if linked is None else f"compiled ahead, {linked} ({native.KERNELS_COMPILER})",
+        kernels=_kernels(native),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         libc=_libc(),
         frozen=bool(getattr(sys, "frozen", False)),
     )
 
 
-def _just_in_time() -> str | None:
+def _kernels(native: ModuleType | None) -> str | None:
+    if native is not None and native.KERNELS is not None:
+        return f"compiled ahead, {native.KERNELS} ({native.KERNELS_COMPILER})"
     from importlib.metadata import PackageNotFoundError, version
 
     try:
