@@ -51,11 +51,11 @@ class Kernels:
         Raises:
             ImportError: none are linked, and numba is not installed.
         """
-        return cls.linked() if _native.KERNELS is not None else cls.compile()
+        return cls.linked(_native) if _native.KERNELS is not None else cls.compile()
 
     @classmethod
-    def linked(cls, module: LinkedKernels = _native) -> Kernels:
-        """Return the kernels that were compiled ahead of time into the native module, without numba."""
+    def linked(cls, module: LinkedKernels) -> Kernels:
+        """Return the kernels that were compiled ahead of time into a module, the native one but for tests; without numba."""
         return cls(module.bin_tokens, module.bin_values, module.quantile_buckets)
 
     @classmethod
@@ -92,7 +92,7 @@ def load_in_background() -> Future[Kernels]:
     """Start `Kernels.load` in a thread; the future holds the kernels or what went wrong. Linked ones are there at once."""
     if _native.KERNELS is not None:
         future: Future[Kernels] = Future()
-        future.set_result(Kernels.linked())
+        future.set_result(Kernels.linked(_native))
         return future
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fastload-kernels")
     future = executor.submit(Kernels.compile)
