@@ -54,7 +54,7 @@ def command(
     from fastload.plan.load import load_plan
 
     plan = base_plan(load_plan(config, plan_flags(context)), plan_flags(context), flags["over"])
-    if not plan.slo:
+    if not plan.slo and not plan.rules:
         raise FastloadError("search needs to know what must hold", hint="give at least one --slo, e.g. --slo 'ttft.p99<800ms'")
     if flags["resume"] and out is None:
         raise FastloadError("--resume needs the directory of the search", hint="give it with -o DIR")
@@ -214,7 +214,7 @@ def _search_result(plan: Plan, state: SearchState, finding: Any) -> Any:
         best = Best.model_validate({**load, **numbers})
     return SearchResult(
         over=state.over,
-        slo=list(plan.slo),
+        slo=[*plan.slo, *(f"rules {rule}" if isinstance(rule, str) else f"the rule for {rule.metric}" for rule in plan.rules)],
         precision=state.precision,
         best=best,
         confirmed=finding.confirmed,
