@@ -101,11 +101,11 @@ def _graded(rule: Rule, plan: Plan, called: str) -> Iterator[Graded]:
     ]
     if len({gate.operator[0] for _, gate in levels}) > 1:
         raise FastloadError(f"{called} is bad both above and below", hint="give all its thresholds the same direction")
+    if len({gate.unit == "%" for _, gate in levels}) > 1:
+        raise FastloadError(f"{called} has thresholds in % and in numbers", hint="give all of them in one unit")
     limits = [gate.limit if gate.operator[0] == ">" else -gate.limit for _, gate in levels]
     if limits != sorted(limits):
         raise FastloadError(f"{called} is not graded", why="a worse level begins before a harmless one")
-    if len({gate.unit == "%" for _, gate in levels}) > 1:
-        raise FastloadError(f"{called} has thresholds in % and in numbers", hint="give all of them in one unit")
     unit, scale = (levels[0][1].unit, levels[0][1].scale) if levels else ("", 1.0)
     for one in resolve(metric, plan, called):
         yield Graded(
