@@ -147,11 +147,6 @@ def parse_metric(text: str, called: str) -> Gate:
     return measured
 
 
-def parse_gates(texts: Iterable[str]) -> list[Gate]:
-    """Return gates in order, as written (`fastload.verdict.scopes` knows the plan's); raises like `parse_gate`."""
-    return [parse_gate(text) for text in texts]
-
-
 def nearest(given: str, known: Iterable[str]) -> str:
     """Return the hint that goes with an unknown name: the nearest known one, and all of them."""
     names = list(known)

@@ -6,6 +6,7 @@ about a stage those sent while it lasted, inside the measured window. Pure. Inva
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -28,14 +29,12 @@ SPREAD_WEIGHT: Final = 0.5
 """Of the stability score, as llm-stress-tests defines it."""
 
 
+@dataclass(frozen=True, slots=True)
 class Measured:
     """What a subject came to: the value in the gate's base unit, None = no data, and how many samples it stands on."""
 
-    __slots__ = ("n", "value")
-
-    def __init__(self, value: float | None, n: int) -> None:
-        self.value = value
-        self.n = n
+    value: float | None
+    n: int
 
 
 class Evidence:
@@ -129,9 +128,9 @@ class _Part:
         if name == "itl":
             counts, moments = self._gaps()
             return Measured(statistic.of_histogram(counts, moments), 0 if moments is None else moments.count)
-        formula = metrics.lateness if name == LATENESS else METRICS[name].values
-        assert formula is not None
         late = name == LATENESS
+        formula = metrics.lateness if late else METRICS[name].values
+        assert formula is not None
         chosen = self._records[metrics.sent_inside(self._records, self._start_ns, self._end_ns)] if late else self.measured()
         values = metrics.present(formula(chosen))
         return Measured(statistic.of(values), len(values))

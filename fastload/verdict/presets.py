@@ -22,7 +22,7 @@ class Capacity:
     heavy: str
     overloaded: str
     start_again_at: float
-    """Share of the load to go on with after an overload."""
+    """Share of an overload to go on with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,17 +143,22 @@ def _capacity(capacity: Capacity, plan: Plan, evidence: Evidence) -> str | None:
     if value is None:
         return None
     level = _level(plan)
-    at = "this load" if level is None else f"{level[0]:,.10g} {level[1]}"
+    at = "" if level is None else f" at {_load(*level)}"
     said = f"capacity: {overloaded.name} is {overloaded.shown(value, 3)}"
     if overloaded.holds(value):
-        again = level[0] * capacity.start_again_at if level is not None else None
-        if level is not None and again is not None and level[1] == "users":
-            again = max(1, int(again))
-        to = "half of it" if level is None or again is None else f"{again:,.4g} {level[1]}"
-        return f"{said} ({overloaded.shown_limit}): {at} overload the server; start again with {to}"
+        again = "half the load" if level is None else _load(level[0] * capacity.start_again_at, level[1])
+        return f"{said} ({overloaded.shown_limit}): overloaded{at}; start again with {again}"
     if comfortable.holds(value):
-        return f"{said} ({comfortable.shown_limit}): the server carries {at} comfortably and could take more"
-    return f"{said}: {at} are a {'heavy' if heavy.holds(value) else 'moderate'} load for the server"
+        return f"{said} ({comfortable.shown_limit}): comfortable{at}; the server could take more"
+    return f"{said}: {'heavy' if heavy.holds(value) else 'moderate'} load{at}"
+
+
+def _load(amount: float, noun: str) -> str:
+    """Return a load in words; users come in whole numbers, and at least one."""
+    if noun != "user":
+        return f"{amount:,.4g} {noun}"
+    users = max(1, int(amount))
+    return f"{users:,} user{'' if users == 1 else 's'}"
 
 
 def _level(plan: Plan) -> tuple[float, str] | None:
@@ -165,4 +170,4 @@ def _level(plan: Plan) -> tuple[float, str] | None:
     rates = [target.rate for target in plan.targets if target.rate is not None]
     if rates or load.rate is not None:
         return float(sum(rates) or load.rate or 0.0), "requests/s"
-    return float(sum(users) or load.users), "users"
+    return float(sum(users) or load.users), "user"

@@ -5,7 +5,7 @@ Invariant: a gate that comes out of here names a target and a stage that the pla
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
 from fastload.errors import FastloadError
@@ -78,13 +78,13 @@ def for_target(plan: Plan, index: int) -> Plan:
     return alone.model_copy(update={"slo": slo, "rules": rules})
 
 
-def _stages(gate: Gate, plan: Plan, called: str) -> Iterator[int]:
+def _stages(gate: Gate, plan: Plan, called: str) -> list[int]:
     phases = phases_of(plan)
     if not phases:
         raise FastloadError(f"{called} asks for a stage, and the load has none", hint="give the load --stages, or leave out #")
     measured = [phase.number for phase in phases if phase.measured_s(plan) > 0]
     if gate.phase is None:
-        return iter(measured)
+        return measured
     if not 1 <= gate.phase <= len(phases):
         raise FastloadError(f"{called} asks for stage {gate.phase}, and there are {len(phases)}", hint="stages count from 1")
     if gate.phase not in measured:
@@ -92,7 +92,7 @@ def _stages(gate: Gate, plan: Plan, called: str) -> Iterator[int]:
             f"{called} asks for stage {gate.phase}, of which nothing is measured",
             why="the warm-up or the end of the load covers it",
         )
-    return iter((gate.phase,))
+    return [gate.phase]
 
 
 def _overlap(one: Gate, other: Gate) -> bool:
