@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from fastload.errors import FastloadError
 from fastload.plan.rules_section import Rule
+from fastload.verdict.gates import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,14 @@ _ALL: Final = (
     ),
 )
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType({preset.name: preset for preset in _ALL})
+
+
+def preset(name: str) -> Preset:
+    """Return the preset of a name.
+
+    Raises:
+        FastloadError: there is none (exit code 2).
+    """
+    if name not in PRESETS:
+        raise FastloadError(f"there are no rules {name!r}", hint=nearest(name, PRESETS))
+    return PRESETS[name]

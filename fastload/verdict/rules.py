@@ -16,9 +16,9 @@ from fastload.plan.model import Plan
 from fastload.plan.phases import phases_of
 from fastload.plan.rules_section import Level, Rule
 from fastload.stats.result import CheckResult, Status
-from fastload.verdict.gates import Gate, nearest, parse_gate, parse_metric
+from fastload.verdict.gates import Gate, parse_gate, parse_metric
 from fastload.verdict.measure import Evidence
-from fastload.verdict.presets import PRESETS, Capacity
+from fastload.verdict.presets import Capacity, preset
 from fastload.verdict.scopes import check_goodput, gates_of, resolve
 
 _WORDS: Final[Mapping[Level, Literal["INFO", "WARNING", "CRITICAL"]]] = {
@@ -78,7 +78,7 @@ def judge_rules(rules: list[Graded], evidence: Evidence) -> list[CheckResult]:
 
 def capacity_hints(plan: Plan, evidence: Evidence) -> list[str]:
     """Return what the presets of a plan say about the load it put on the server."""
-    wanted = [preset.capacity for rule in plan.rules if isinstance(rule, str) and (preset := PRESETS[rule]).capacity is not None]
+    wanted = [preset(rule).capacity for rule in plan.rules if isinstance(rule, str)]
     return [hint for capacity in dict.fromkeys(wanted) if capacity is not None and (hint := _capacity(capacity, plan, evidence))]
 
 
@@ -87,9 +87,7 @@ def _written(plan: Plan) -> Iterator[tuple[Rule, str]]:
         if isinstance(item, Rule):
             yield item, f"the rule for {item.metric}"
             continue
-        if item not in PRESETS:
-            raise FastloadError(f"there are no rules {item!r}", hint=nearest(item, PRESETS))
-        for rule in PRESETS[item].rules:
+        for rule in preset(item).rules:
             yield rule, f"the rule for {rule.metric} of {item}"
 
 

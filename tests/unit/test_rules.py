@@ -11,6 +11,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from fastload.cli.main import run_command_line
 from fastload.errors import ExitCode, FastloadError
 from fastload.plan.load import load_plan
 from fastload.plan.model import Plan
@@ -240,6 +241,15 @@ def test_a_plan_shows_its_rules_and_reads_them_back(tmp_path: Path) -> None:
 
     assert load_plan(tmp_path / "plan.yaml", {}) == given
     assert "fail_on" not in yaml.safe_load(to_yaml(plan("llm-stress")))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_printed_as_the_rules_of_a_file(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `plan --source --rules NAME` prints judges as the preset does; an unknown name is exit code 2."""
+    assert run_command_line(["plan", "--source", "--rules", name]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert rules_of(plan(printed["rules"])) == rules_of(plan(name))
+    assert run_command_line(["plan", "--source", "--rules", name[:-1]]) == 2
 
 
 def test_rules_do_not_change_what_a_plan_loads() -> None:
