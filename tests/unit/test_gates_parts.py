@@ -211,7 +211,7 @@ def test_errors_of_parts() -> None:
     rows = [
         at(0.5, endpoint=1),
         failed(Outcome.CONNECT, scheduled_ns=EPOCH + 4 * SECOND) | {"sent_ns": 0},
-        at(5),
+        at(3),
         failed(Outcome.RESET, sent_ns=EPOCH + 8 * SECOND, endpoint=1),
         failed(Outcome.HTTP_5XX, 503, sent_ns=EPOCH + 8 * SECOND, flags=RECORD_RETRIED),
     ]
@@ -232,9 +232,10 @@ def test_errors_of_parts() -> None:
         ([with_ttft(20), with_ttft(90, 0.5), with_ttft(90, 11)], 100.0, 1),
         ([with_ttft(20), with_ttft(20, end_ns=EPOCH + 4 * SECOND)], 50.0, 2),
         ([failed(Outcome.TIMEOUT)], 0.0, 1),
+        ([with_ttft(20), with_ttft(20, outcome=Outcome.TRUNCATED)], 50.0, 2),
         ([], None, 0),
     ],
-    ids=["slow", "failed", "cancelled", "shortened", "unstreamed", "outside", "second-limit", "all-failed", "none"],
+    ids=["slow", "failed", "cancelled", "shortened", "unstreamed", "outside", "second-limit", "all-failed", "truncated", "none"],
 )
 def test_goodput_share(rows: list[dict[str, Any]], share: float | None, n: int) -> None:
     """Good are those of the requests sent in the window that met TTFT < 50 ms and E2E < 1 s; a failed one met nothing."""
