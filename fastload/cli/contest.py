@@ -22,6 +22,8 @@ from fastload.errors import ExitCode, FastloadError
 from fastload.plan.model import Plan
 from fastload.report.words import ms, rate
 from fastload.stats.result import Summary
+from fastload.verdict.rules import rules_of
+from fastload.verdict.scopes import for_target, gates_of
 
 
 def run_comparison(plan: Plan, outputs: Outputs) -> ExitCode:
@@ -35,7 +37,9 @@ def run_comparison(plan: Plan, outputs: Outputs) -> ExitCode:
     """
     if len(plan.targets) < 2:
         raise FastloadError("a comparison needs at least two targets", hint="give --host name=URL once for each")
-    plans = [plan.for_target(index) for index in range(len(plan.targets))]
+    gates_of(plan)
+    rules_of(plan)
+    plans = [for_target(plan, index) for index in range(len(plan.targets))]
     for alone in plans:
         check_plan(alone)
     check_outputs(outputs)

@@ -33,8 +33,17 @@ PLAN_OPTIONS: Final[tuple[Decorator, ...]] = (
         metavar="GATE",
         multiple=True,
         key="slo",
-        help="Gate, e.g. 'ttft.p99<800ms'; exit 1 if missed.",
+        help="Gate, e.g. 'ttft.p99<800ms' or 'itl.p99.9@a#2<1s' (target a, stage 2); exit 1 if missed.",
     ),
+    option(
+        "Result",
+        "--rules",
+        metavar="NAME",
+        multiple=True,
+        key="rules",
+        help="Graded rules: llm-stress, constant-rate, race-health; exit 1 if CRITICAL.",
+    ),
+    option("Result", "--fail-on", metavar="LEVEL", key="fail_on", help="Rule level that is exit 1: critical (default), warning."),
     option("Other", "-c", "--config", metavar="FILE", type=FILE, help="Plan file (YAML); flags win over it."),
     option("Other", "--debug", is_flag=True, expose_value=False, help="Print the traceback of an error."),
 )

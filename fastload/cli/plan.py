@@ -17,7 +17,7 @@ _HEADING = "Plan"
 @option(_HEADING, "--check", metavar="FILE", type=click.Path(path_type=Path), help="Check a plan file and say what it does.")
 @option(_HEADING, "--dry-run", is_flag=True, help="Print the schedule and the first requests; send nothing.")
 @option(_HEADING, "--list", "list_ready", is_flag=True, help="List the ready-made plans.")
-@option(_HEADING, "--source", is_flag=True, help="Print the ready-made --plan NAME as it comes, with its comments.")
+@option(_HEADING, "--source", is_flag=True, help="Print the ready-made --plan NAME, or the preset --rules NAME, as it comes.")
 @plan_options
 @click.pass_context
 def command(
@@ -39,6 +39,9 @@ def command(
         _list_ready()
         return
     flags = plan_flags(context)
+    if source and flags.get("rules"):
+        _print_rules(flags["rules"])
+        return
     if source:
         _print_source(flags.get("plan"))
         return
@@ -76,5 +79,19 @@ def _print_source(name: str | None) -> None:
     from fastload.plan.ready import ready_text
 
     if name is None:
-        raise FastloadError("--source needs --plan NAME", hint="see fastload plan --list")
+        raise FastloadError("--source needs --plan NAME or --rules NAME", hint="see fastload plan --list")
     click.echo(ready_text(name), nl=False)
+
+
+def _print_rules(names: tuple[str, ...]) -> None:
+    """Print presets as the `rules` of a plan file, to be changed there."""
+    import yaml
+
+    from fastload.verdict.presets import preset
+
+    rules = []
+    for name in names:
+        found = preset(name)
+        click.echo(f"# {name}: {found.about}")
+        rules += [{"metric": rule.metric, **rule.thresholds} for rule in found.rules]
+    click.echo(yaml.safe_dump({"rules": rules}, sort_keys=False, width=120), nl=False)

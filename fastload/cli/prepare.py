@@ -8,7 +8,8 @@ from __future__ import annotations
 from fastload.dialects.registry import get_dialect
 from fastload.plan.model import Plan
 from fastload.schedule.populations import populations
-from fastload.verdict.gates import parse_gates
+from fastload.verdict.rules import rules_of
+from fastload.verdict.scopes import gates_of
 from fastload.verdict.stop import parse_stop_rules
 from fastload.workload.assemble import build_work
 
@@ -17,10 +18,12 @@ def check_plan(plan: Plan) -> None:
     """Check the parts of a plan that only their readers understand.
 
     Raises:
-        FastloadError: an unknown API, a bad gate, stop rule, distribution, prompt file or trace, or a missing or unusable API key.
+        FastloadError: an unknown API, a bad gate, rule, stop rule, distribution, prompt file or trace, or a missing or unusable API
+            key.
     """
-    parse_gates(plan.slo)
-    parse_stop_rules(plan.load.stop, plan.price)
+    gates_of(plan)
+    rules_of(plan)
+    parse_stop_rules(plan.load.stop, plan.price, [target.name for target in plan.targets])
     dialects = [get_dialect(plan.for_target(index).api) for index in range(len(plan.targets))]
     for population in populations(plan):
         # Built for its checks alone, and the first piece with it: the engine builds its own, once servers and models are known.

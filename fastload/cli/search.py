@@ -43,7 +43,7 @@ def command(
     quiet: bool,
     **flags: Any,
 ) -> int:
-    """Find the highest load that meets the SLOs (--slo, at least one).
+    """Find the highest load that meets the SLOs (--slo, or --rules, at least one).
 
     Doubles the load until it fails, halves the bracket, repeats the step that decides, and confirms with a longer run. A quarter of
     each step is warm-up, unless --warmup says otherwise. Exit codes: 0 found, 1 no load meets the SLOs, 3 the generator was the
@@ -54,7 +54,7 @@ def command(
     from fastload.plan.load import load_plan
 
     plan = base_plan(load_plan(config, plan_flags(context)), plan_flags(context), flags["over"])
-    if not plan.slo:
+    if not plan.slo and not plan.rules:
         raise FastloadError("search needs to know what must hold", hint="give at least one --slo, e.g. --slo 'ttft.p99<800ms'")
     if flags["resume"] and out is None:
         raise FastloadError("--resume needs the directory of the search", hint="give it with -o DIR")
@@ -84,8 +84,20 @@ def _state(plan: Plan, flags: dict[str, Any]) -> SearchState:
         precision=question.precision,
         step_s=step_s,
         confirm_s=confirm_s,
+        rules=_rules(plan),
         curve=[],
     )
+
+
+def _rules(plan: Plan) -> list[str]:
+    """Return the plan's rules as texts, such as `no WARNING by llm-stress`."""
+    level = f"no {plan.fail_on.upper()} by"
+    return [
+        f"{level} {rule}"
+        if isinstance(rule, str)
+        else f"{level} {rule.metric} ({', '.join(f'{name} {text}' for name, text in rule.thresholds.items()) or 'off'})"
+        for rule in plan.rules
+    ]
 
 
 def _resumed(state: SearchState, out: Path | None, *, resume: bool) -> SearchState:
@@ -214,7 +226,7 @@ def _search_result(plan: Plan, state: SearchState, finding: Any) -> Any:
         best = Best.model_validate({**load, **numbers})
     return SearchResult(
         over=state.over,
-        slo=list(plan.slo),
+        slo=[*plan.slo, *state.rules],
         precision=state.precision,
         best=best,
         confirmed=finding.confirmed,

@@ -42,6 +42,7 @@ from fastload.stats import metrics
 from fastload.stats.collector import Collector
 from fastload.stats.facts import LiveFrame, RunFacts, UserSample
 from fastload.stats.steady import steady_window
+from fastload.verdict.rules import phase_windows_ns
 from fastload.verdict.stop import StopRules, StopSnapshot
 from fastload.workload.tokenizers import SERVER, load_tokenizer
 
@@ -129,6 +130,7 @@ class _Supervisor:
         self._stopped_ns: int | None = None
         self._pss_bytes = 0
         self._window_ns = 0
+        self._phase_windows: Sequence[tuple[int, int]] = ()
         self._aborted = False
         self._stop_rules = StopRules.of(plan)
         self._checked_records = 0
@@ -150,6 +152,8 @@ class _Supervisor:
             self._window_ns = start_ns + int(load.warmup_s * 1e9)
             end_ns = None if load.duration_s is None else start_ns + int(load.duration_s * 1e9)
             self._collector.set_window(self._window_ns, end_ns)
+            self._phase_windows = phase_windows_ns(self._plan, start_ns)
+            self._collector.watch_phases(self._phase_windows)
             if self._aside is not None:
                 self._aside.expect(self._window_ns, end_ns)
             self._tell("go", start_ns=start_ns)
@@ -291,6 +295,7 @@ class _Supervisor:
         )
         collector = Collector(self._epoch_ns, len(self._plan.targets))
         collector.set_window(found.start_ns, found.end_ns)
+        collector.watch_phases(self._phase_windows)
         collector.add_records(self._collector.records())
         for words in self._kept_tokens:
             collector.add_tokens(words)

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from fastload.plan.fields import REDACTED, Cpus, Frozen, PositiveFloat, PositiveInt, Switch, Texts
 from fastload.plan.load_section import Load
 from fastload.plan.prompts_section import Prompts
+from fastload.plan.rules_section import FailOn, Rules
 from fastload.plan.target import Target, clean_headers, clean_path
 from fastload.plan.trace_section import Sessions, Trace
 
@@ -105,6 +106,10 @@ class Plan(Frozen):
     """Keep prompts and outputs, each cut at so many characters."""
     slo: Texts = ()
     """Gates as `fastload.verdict.gates` reads them."""
+    rules: Rules = ()
+    """Graded rules: presets by name and rules of one's own, as `fastload.verdict.rules` reads them. Not part of the plan's hash."""
+    fail_on: FailOn = "critical"
+    """From which level on a rule makes the exit code 1. Not part of the plan's hash."""
 
     @model_validator(mode="before")
     @classmethod
@@ -179,9 +184,9 @@ class Plan(Frozen):
     def plan_hash(self) -> str:
         """Return 16 hex digits that are equal for plans asking for the same load of the same server.
 
-        The first half-digest of sha256 over the canonical JSON (sorted keys, no spaces) without machine and secrets.
+        The first half-digest of sha256 over the canonical JSON (sorted keys, no spaces) without machine, secrets and rules.
         """
-        data = self.redacted().model_dump(mode="json", exclude={"machine"})
+        data = self.redacted().model_dump(mode="json", exclude={"machine", "rules", "fail_on"})
         canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -15,7 +15,7 @@ from fastload.plan.model import Plan
 from fastload.plan.target import Target
 from fastload.plan.units import format_cpus, format_duration_s
 
-_SHOWN_WHEN_SET: Final = frozenset({"price", "contest"})
+_SHOWN_WHEN_SET: Final = frozenset({"price", "contest", "fail_on"})
 """Sections that say nothing of most runs: shown only where something in them is not as it is anyway."""
 
 

@@ -41,6 +41,8 @@ _COMMENTS: Final[Mapping[str, str]] = {
     "contest": "How several servers meet: mix, race or comparison.",
     "price": "For the cost of tokens.",
     "slo": "Gates: exit code 1 if one is missed.",
+    "rules": "Graded rules: PASS, INFO, WARNING, CRITICAL; the last is exit code 1.",
+    "fail_on": "The level of a rule that is exit code 1.",
 }
 
 

@@ -1,10 +1,11 @@
-"""The answer of a run in one sentence, and its gates in words: what reports show in the same way.
+"""The answer of a run in one sentence, and its gates and rules in words: what reports show in the same way.
 
 Reads a `Summary`, computes nothing, knows neither HTML nor Markdown. Invariant: a gate of an INVALID run is "not judged".
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,11 +16,20 @@ TOKEN_SOURCES: Final = {"usage": "the server's usage", "tokenizer": "a tokenizer
 """Whose count of tokens it is."""
 
 
+_UNIT: Final = re.compile(r"\d( us| µs| ms| s|%)?$")
+NOT_JUDGED: Final = "not judged"
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate as a row of a table; `status` is a word to colour by, the rest are texts."""
+    """One gate or rule as a row of a table; `status` is what to colour by, the rest are texts."""
 
     status: str
+    """PASS, INFO, WARNING, CRITICAL, FAIL or INVALID."""
+    word: str
+    """The same for people."""
+    kind: str
+    """SLO or RULE."""
     name: str
     value: str
     limit: str
@@ -52,25 +62,27 @@ def trust(summary: Summary) -> str:
 
 
 def gates(summary: Summary) -> list[Gate]:
-    """Return every gate in words."""
-    return [_gate(check) for check in summary.verdict.checks]
+    """Return every gate and rule in words."""
+    return [gate_words(check) for check in summary.verdict.checks]
 
 
-def _gate(check: CheckResult) -> Gate:
+def gate_words(check: CheckResult) -> Gate:
+    """Return one of them in words."""
     invalid = check.status == "INVALID"
+    status = "INFO" if check.level == "INFO" and not invalid else check.status
     return Gate(
-        status=check.status,
+        status=status,
+        word=NOT_JUDGED if invalid else status,
+        kind="SLO" if check.level is None else "RULE",
         name=check.name,
         value="no data" if check.value is None else f"{check.value:.4g}{_unit(check.limit)}",
         limit=check.limit,
         samples=count(check.n),
-        hint="not judged" if invalid else check.hint or "",
+        hint=NOT_JUDGED if invalid else check.hint or "",
     )
 
 
 def _unit(limit: str) -> str:
-    """Return the unit at the end of a limit such as `< 800 ms` or `< 1%`."""
-    if limit.endswith("%"):
-        return "%"
-    parts = limit.split()
-    return f" {parts[2]}" if len(parts) == 3 else ""
+    """Return the unit at the end of a limit such as `< 800 ms`, `< 1%` or `WARNING > 5 s, CRITICAL > 30 s`."""
+    match = _UNIT.search(limit)
+    return "" if match is None else match[1] or ""

@@ -136,9 +136,10 @@ def _verdict(summary: Summary) -> str:
     trusted = "VALID: the numbers are the server's." if valid else "INVALID: do not use these numbers, the generator was the limit."
     reasons = "".join(f"<li>{text(reason)}</li>" for reason in summary.generator.reasons)
     word = status if summary.verdict.checks or not valid else "VALID"
+    hints = f"<ul>{''.join(f'<li>{text(hint)}</li>' for hint in summary.hints)}</ul>" if summary.hints else ""
     return (
         f'<section class="verdict {tone}"><p><span class="word">{word}</span></p><p>{trusted}</p>'
-        f"{f'<ul>{reasons}</ul>' if reasons else ''}{gate_table(summary)}</section>"
+        f"{f'<ul>{reasons}</ul>' if reasons else ''}{gate_table(summary)}{hints}</section>"
     )
 
 

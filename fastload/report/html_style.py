@@ -9,9 +9,9 @@ from typing import Final
 
 STYLE: Final = """
 :root{color-scheme:light dark;--paper:#ffffff;--ink:#1b1f24;--soft:#57606a;--line:#d0d7de;--card:#f6f8fa;--good:#116329;
---bad:#a40e26;--warn:#7d4e00}
+--info:#0550ae;--bad:#a40e26;--warn:#7d4e00}
 @media screen and (prefers-color-scheme:dark){:root{--paper:#15181d;--ink:#e6e9ee;--soft:#a2abb6;--line:#3a414b;--card:#1e232a;
---good:#5cd17f;--bad:#ff8f8f;--warn:#e8b64c}}
+--good:#5cd17f;--info:#7cb7ff;--bad:#ff8f8f;--warn:#e8b64c}}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:1120px;padding:20px;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 h1{font-size:1.35em;margin:0 0 2px;overflow-wrap:anywhere}h2{font-size:1.15em;margin:1.8em 0 .5em}h3{font-size:1em;margin:0}
@@ -21,6 +21,7 @@ margin:14px 0}
 .verdict.good{border-left-color:var(--good)}.verdict.bad{border-left-color:var(--bad)}.verdict.warn{border-left-color:var(--warn)}
 .word{font-weight:700}
 .good .word,td.good{color:var(--good)}.bad .word,td.bad{color:var(--bad)}.warn .word,td.warn{color:var(--warn)}
+td.info{color:var(--info)}
 .answer{font-size:1.1em;font-weight:600}
 .scroll{overflow-x:auto}table{border-collapse:collapse;margin:.5em 0;font-variant-numeric:tabular-nums}
 td,th{padding:3px 12px 3px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}th{font-weight:500}

@@ -19,6 +19,7 @@ from fastload.stats.search_result import CurvePoint
 TONES: Final = {
     "PASS": "good",
     "VALID": "good",
+    "INFO": "info",
     "WARNING": "warn",
     "CRITICAL": "bad",
     "FAIL": "bad",
@@ -55,17 +56,17 @@ def pairs(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def gate_table(summary: Summary) -> str:
-    """Return the SLOs with how each came out."""
+    """Return the SLOs and rules with how each came out."""
     rows = gates(summary)
     if not rows:
         return '<p class="soft">No SLO was given.</p>'
     lines = []
     for gate in rows:
-        word = "not judged" if gate.status == "INVALID" else gate.status
-        cells = [f'<td class="{TONES[gate.status]}">{word}</td>', f"<td>{text(gate.name)}</td>"]
+        cells = [f'<td class="{TONES[gate.status]}">{gate.word}</td>', f"<td>{text(gate.name)}</td>"]
         cells += [f'<td class="n">{text(part)}</td>' for part in (gate.value, gate.limit, gate.samples)]
         lines.append(f'<tr>{"".join(cells)}<td class="long">{text(gate.hint)}</td></tr>')
-    head = '<th></th><th>SLO</th><th class="n">value</th><th class="n">limit</th><th class="n">samples</th><th></th>'
+    kinds = " or ".join(dict.fromkeys(gate.kind for gate in rows))
+    head = f'<th></th><th>{kinds}</th><th class="n">value</th><th class="n">limit</th><th class="n">samples</th><th></th>'
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 

@@ -58,12 +58,12 @@ def _verdict(summary: Summary) -> str:
     shown = summary.verdict.status if summary.verdict.checks else word
     lines = [f"**{shown}** (run {word})" if shown != word else f"**{word}**"]
     lines += [f"- {plain(reason)}" for reason in generator.reasons]
-    rows = [
-        ("not judged" if gate.status == "INVALID" else gate.status, gate.name, gate.value, gate.limit, gate.samples, gate.hint)
-        for gate in gates(summary)
-    ]
+    rows = [(gate.word, gate.name, gate.value, gate.limit, gate.samples, gate.hint) for gate in gates(summary)]
     if rows:
-        lines += ["", _table(["", "SLO", "value", "limit", "samples", ""], rows)]
+        kinds = " or ".join(dict.fromkeys(gate.kind for gate in gates(summary)))
+        lines += ["", _table(["", kinds, "value", "limit", "samples", ""], rows)]
+    if summary.hints:
+        lines += ["", *(f"- {plain(hint)}" for hint in summary.hints)]
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fastload.report.answer import TOKEN_SOURCES, answer
+from fastload.report.answer import NOT_JUDGED, TOKEN_SOURCES, answer, gate_words
 from fastload.report.cost import cost_lines
 from fastload.report.words import count, ms, percent, plural, printable, rate, size, us
 from fastload.stats.metrics import METRICS
@@ -23,6 +23,7 @@ from fastload.stats.result import CheckResult, ErrorGroup, Quantiles, Summary
 _STYLE: Final = {
     "PASS": "bold green",
     "VALID": "bold green",
+    "INFO": "bold cyan",
     "WARNING": "bold yellow",
     "CRITICAL": "bold red",
     "FAIL": "bold red",
@@ -127,28 +128,24 @@ def _verdict(summary: Summary) -> list[RenderableType]:
     ]
     lines.append(Text.assemble("RUN  ", (f"{word:<8}", _STYLE[word]), ", ".join(facts)))
     lines += [Text(f"     - {printable(reason)}", style="red") for reason in generator.reasons]
+    lines += [Text(f"HINT {printable(hint)}", style="yellow") for hint in summary.hints]
     return lines
 
 
 def _check(check: CheckResult) -> Text:
-    invalid = check.status == "INVALID"
-    word = "not judged" if invalid else check.status
-    value = "no data" if check.value is None else f"{check.value:.4g}{_unit(check.limit)}"
-    relation = "; limit" if invalid or check.value is None else ", wanted" if check.status == "FAIL" else ""
+    row = gate_words(check)
+    invalid, rule = row.word == NOT_JUDGED, row.kind == "RULE"
+    relation = (
+        "; limit" if not rule and (invalid or check.value is None) else ", wanted" if row.status == "FAIL" else ";" if rule else ""
+    )
     line = Text.assemble(
-        "SLO  ", (f"{word:<8}", _STYLE[check.status]), f" {check.name} {value}{relation} {check.limit} (n={count(check.n)})"
+        f"{row.kind:<5}",
+        (f"{row.word:<8}", _STYLE[row.status]),
+        f" {printable(row.name)} {row.value}{relation} {row.limit} (n={row.samples})",
     )
     if check.hint and not invalid:
         line.append(f" - {printable(check.hint)}")
     return line
-
-
-def _unit(limit: str) -> str:
-    """Return the unit at the end of a limit such as `< 800 ms` or `< 1%`."""
-    if limit.endswith("%"):
-        return "%"
-    parts = limit.split()
-    return f" {parts[2]}" if len(parts) == 3 else ""
 
 
 def _answer(summary: Summary) -> Text:

@@ -10,6 +10,7 @@ Invariant: `total_events()` after `finish` is the number of samples handed to `a
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,7 @@ from fastload.stats.compiled import Kernels, load_in_background
 from fastload.stats.histogram import Counts, Moments, rank
 from fastload.stats.kernels import U64Array
 from fastload.stats.metrics import Records
+from fastload.stats.phase_tokens import PhaseTokens, merged_gaps
 from fastload.stats.seconds import SecondHistograms, coarse_midpoints
 
 LIVE_SECONDS: Final = 3
@@ -80,6 +82,8 @@ class Collector:
         self._totals = np.zeros((endpoints, k.TOTAL_COLUMNS), dtype=np.uint64)
         self._spill: list[U64Array] = []
         self._any_tokens = False
+        self.phases: PhaseTokens | None = None
+        """Tokens by phase of the load; set by `watch_phases`."""
         self._chunks: list[Records] = []
         self._joined: Records = np.zeros(0, dtype=RECORD_DTYPE)
         self._filled = _CHUNK_RECORDS
@@ -100,6 +104,17 @@ class Collector:
         if self._any_tokens and start != self._window[0]:
             raise RuntimeError("the measured window must be set before the first token sample")
         self._window = (start, end)
+
+    def watch_phases(self, windows_ns: Sequence[tuple[int, int]]) -> None:
+        """Keep the tokens of these phases (begin and end on CLOCK_MONOTONIC) apart as well; of none, nothing is kept.
+
+        Raises:
+            RuntimeError: tokens came already and would be missing.
+        """
+        if self._any_tokens:
+            raise RuntimeError("phases must be set before the first token sample")
+        windows = [(max(start - self.epoch_ns, 0), max(end - self.epoch_ns, 0)) for start, end in windows_ns]
+        self.phases = PhaseTokens(windows, self.endpoints) if windows else None
 
     def add_tokens(self, words: U64Array) -> None:
         """Take token samples, shape (n, 2).
@@ -158,15 +173,7 @@ class Collector:
 
     def gaps(self, endpoint: int | None = None) -> tuple[Counts, Moments | None]:
         """Return histogram and exact moments of the gaps (ns) inside the window, of one endpoint or of all; None = no gap."""
-        chosen = slice(None) if endpoint is None else slice(endpoint, endpoint + 1)
-        counts = self._gaps[chosen].sum(axis=0, dtype=np.uint64)
-        count = int(counts.sum())
-        if count == 0:
-            return counts, None
-        rows = [[int(cell) for cell in row] for row in self._moments[chosen]]
-        squares = sum((row[k.SQUARES_HIGH] << 64) + row[k.SQUARES_LOW] for row in rows)
-        smallest = min(row[k.MINIMUM] for row in rows)
-        return counts, Moments(count, sum(row[k.SUM] for row in rows), squares, smallest, max(row[k.MAXIMUM] for row in rows))
+        return merged_gaps(self._gaps, self._moments, endpoint)
 
     def total(self, column: int, endpoint: int | None = None) -> int:
         """Return one column (`kernels.EVENTS`, ...) of the event totals, of one endpoint or of all."""
@@ -233,11 +240,13 @@ class Collector:
                 seconds.rows,
             )
             if done == len(words):
-                return
+                break
             second = (int(words[done, 0]) & TIME_MASK) // _SECOND_NS
             if second < len(seconds.events) and seconds.slot_of_second[second] >= 0:
                 raise ValueError(f"a token sample names an endpoint beyond the {self.endpoints} of this run")
             seconds.open(second)
+        if self.phases is not None:
+            self.phases.add(words, self._window, kernel)
 
     def _recent(self, since_ns: np.uint64) -> Records:
         """Return the newest records that ended at `since_ns` or later, from the newest chunks."""

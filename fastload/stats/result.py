@@ -288,7 +288,7 @@ class TimelineRow(_Model):
 
 
 class CheckResult(_Model):
-    """One gate and how it came out."""
+    """One gate or graded rule, and how it came out."""
 
     name: str
     status: Status
@@ -296,13 +296,20 @@ class CheckResult(_Model):
     value: float | None
     """In the gate's own unit."""
     limit: str
+    """What a gate wants; of a rule where its levels begin."""
     n: int
     """How many samples the value stands on."""
     hint: str | None
+    endpoint: str | None = None
+    """The target it is about; null: all together."""
+    phase: int | None = None
+    """The stage of the load it is about, from 1; null: the whole measured window."""
+    level: Literal["PASS", "INFO", "WARNING", "CRITICAL"] | None = None
+    """How far a rule's thresholds were passed, which INFO does without harm to the status; null: it is a gate."""
 
 
 class Verdict(_Model):
-    """The run in one word, and the gates."""
+    """The run in one word, and the gates and rules: INVALID, else FAIL (a gate), CRITICAL or WARNING (a rule), else PASS."""
 
     status: Status
     checks: list[CheckResult]

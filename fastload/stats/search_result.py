@@ -90,6 +90,8 @@ class SearchState(_Model):
     precision: float
     step_s: float
     confirm_s: float
+    rules: list[str] = []
+    """Graded rules that can fail a step; the plan's hash does not hold them."""
     curve: list[CurvePoint]
 
 

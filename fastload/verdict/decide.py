@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from fastload.errors import ExitCode
+from fastload.plan.rules_section import FailOn
 from fastload.stats.clientside import ClientSide
 from fastload.stats.collector import Collector
 from fastload.stats.cost import cost_of
@@ -17,9 +19,15 @@ from fastload.stats.result import CheckResult, Requests, Status, Summary, Throug
 from fastload.stats.serverside import ServerSide
 from fastload.stats.summary import summarise
 from fastload.verdict.bottleneck import doubts, hints
-from fastload.verdict.gates import Gate, evaluate, parse_gates
+from fastload.verdict.checks import evaluate, fails
+from fastload.verdict.gates import Gate
 from fastload.verdict.goodput import good_output_tokens_per_s, goodput_per_s
+from fastload.verdict.measure import Evidence
+from fastload.verdict.rules import capacity_hints, judge_rules, rules_of
+from fastload.verdict.scopes import gates_of
 from fastload.verdict.validity import ABORTED, judge
+
+_WORST_FIRST: Final[tuple[Status, ...]] = ("FAIL", "CRITICAL", "WARNING")
 
 
 def assess(
@@ -28,25 +36,27 @@ def assess(
     """Return the complete summary of a run and the exit code that goes with it; the collector must be finished.
 
     Raises:
-        FastloadError: a gate of the plan does not parse. Parse them before the run, so that this cannot happen.
+        FastloadError: a gate or rule of the plan does not parse. Parse them before the run, so that this cannot happen.
     """
-    gates = parse_gates(facts.plan.slo)
+    plan = facts.plan
+    gates, rules = gates_of(plan), rules_of(plan)
     measured = summarise(facts, collector)
     reasons = [*judge(facts, measured), *doubts(measured, client)]
-    checks = evaluate(gates, measured)
-    status, code = decide(reasons, measured.requests, checks, facts.interrupted)
+    evidence = Evidence(facts, collector, measured, gates)
+    checks = [*evaluate(gates, evidence), *judge_rules(rules, evidence)]
+    status, code = decide(reasons, measured.requests, checks, facts.interrupted, plan.fail_on)
     if reasons:
         checks = [check.model_copy(update={"status": "INVALID"}) for check in checks]
     records = final(collector.records())
     good = _with_goodput(gates, facts, records, measured)
     good_tokens = good_output_tokens_per_s(gates, facts, records)
-    cost = cost_of(facts.plan.price, good.throughput, good.tokens, good.run.total_s, good_tokens)
+    cost = cost_of(plan.price, good.throughput, good.tokens, good.run.total_s, good_tokens)
     summary = good.model_copy(
         update={
             "cost": cost,
             "client": client,
             "server": servers,
-            "hints": hints(measured, client, servers),
+            "hints": [*hints(measured, client, servers), *([] if reasons else capacity_hints(plan, evidence))],
             "generator": measured.generator.model_copy(update={"valid": not reasons, "reasons": reasons}),
             "verdict": Verdict(status=status, checks=checks),
         }
@@ -55,13 +65,17 @@ def assess(
 
 
 def decide(
-    reasons: Sequence[str], requests: Requests, checks: Sequence[CheckResult], interrupted: int = 0
+    reasons: Sequence[str],
+    requests: Requests,
+    checks: Sequence[CheckResult],
+    interrupted: int = 0,
+    fail_on: FailOn = "critical",
 ) -> tuple[Status, ExitCode]:
-    """Return status and exit code: interrupted twice > INVALID > every request failed > a gate failed > fine.
+    """Return status and exit code: interrupted twice > INVALID > every request failed > a gate failed > a rule's worst > fine.
 
     The status is about the numbers and the exit code about the process: a run interrupted twice keeps its status.
     """
-    status, code = _judged(reasons, requests, checks)
+    status, code = _judged(reasons, requests, checks, fail_on)
     return status, ExitCode.INTERRUPTED if interrupted >= ABORTED else code
 
 
@@ -84,11 +98,11 @@ def _with_goodput(gates: Sequence[Gate], facts: RunFacts, records: Records, summ
     return summary.model_copy(update={"throughput": whole, "endpoints": endpoints})
 
 
-def _judged(reasons: Sequence[str], requests: Requests, checks: Sequence[CheckResult]) -> tuple[Status, ExitCode]:
+def _judged(reasons: Sequence[str], requests: Requests, checks: Sequence[CheckResult], fail_on: FailOn) -> tuple[Status, ExitCode]:
     if reasons:
         return "INVALID", ExitCode.INVALID
     if requests.failed > 0 and requests.completed == 0:
         return "FAIL", ExitCode.ALL_FAILED
-    if any(check.status != "PASS" for check in checks):
-        return "FAIL", ExitCode.GATE_FAILED
-    return "PASS", ExitCode.OK
+    code = ExitCode.GATE_FAILED if any(fails(check, fail_on) for check in checks) else ExitCode.OK
+    found = {check.status for check in checks}
+    return next((status for status in _WORST_FIRST if status in found), "PASS"), code

@@ -1,24 +1,32 @@
-"""Goodput: the requests per second that met every SLO.
+"""Goodput: the requests that met every SLO, per second or as a share.
 
 A request has one TTFT, not a p99 of it, so the limit of a latency gate is applied to the request's own value whatever the
 gate's statistic. A request has many gaps; its `itl` is their mean, (last - first content event) / (events - 1), as in vLLM's
-goodput. Gates on errors and rates, and gates with > or >=, say nothing about one request and are left out.
+goodput. Gates on spreads, errors and rates, and gates with > or >=, say nothing about one request and are left out. A gate about an
+endpoint or a stage is for the requests of that target or sent in that stage; the others have nothing to meet there.
 
 Pure. Invariant: a request without the value a gate needs did not meet it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from fastload.plan.phases import phases_of
+from fastload.samples.layout import RECORD_SHORTENED, Outcome
 from fastload.stats import metrics
 from fastload.stats.blocks import NS_PER_MS
 from fastload.stats.facts import RunFacts
-from fastload.stats.metrics import METRICS, Records
+from fastload.stats.metrics import METRICS, Flags, Records
 from fastload.stats.summary import ended_inside, window_s
 from fastload.verdict.gates import Gate
+
+
+def limits(gates: Iterable[Gate]) -> list[Gate]:
+    """Return the gates that set a single request a limit."""
+    return [gate for gate in gates if gate.of_a_request]
 
 
 def goodput_per_s(gates: Sequence[Gate], facts: RunFacts, records: Records) -> float | None:
@@ -38,17 +46,49 @@ def good_records(gates: Sequence[Gate], facts: RunFacts, records: Records) -> Re
 
     None without a gate that applies to a single request, or without a measured window.
     """
-    applicable = [gate for gate in gates if gate.stat is not None and gate.operator in ("<", "<=")]
-    if not applicable or window_s(facts) == 0:
-        return None
     chosen = records[ended_inside(facts, records)]
-    good = np.ones(len(chosen), dtype=np.bool_)
-    for gate in applicable:
-        values_ms = _values(gate.subject, chosen) / NS_PER_MS
+    good = meets(limits(gates), facts, chosen)
+    return None if good is None or window_s(facts) == 0 else chosen[good]
+
+
+def good_share(gates: Sequence[Gate], facts: RunFacts, sent: Records) -> tuple[float | None, int]:
+    """Return the share of these requests that met every gate, and of how many it is.
+
+    One that failed met nothing. One that the client gave up on, or that came shorter than asked for, is no evidence of either.
+    """
+    outcome = sent["outcome"]
+    shortened = (sent["flags"] & RECORD_SHORTENED) != 0
+    counted = sent[(outcome != Outcome.CANCELLED) & ~((outcome == Outcome.COMPLETED) & shortened)]
+    good = meets(limits(gates), facts, counted)
+    if good is None or len(counted) == 0:
+        return None, len(counted)
+    return int(np.count_nonzero(good & (counted["outcome"] == Outcome.COMPLETED))) / len(counted), len(counted)
+
+
+def meets(gates: Sequence[Gate], facts: RunFacts, records: Records) -> Flags | None:
+    """Select the requests that met every gate of a request; None without such a gate."""
+    if not gates:
+        return None
+    good: Flags = np.ones(len(records), dtype=np.bool_)
+    for gate in gates:
+        values_ms = _values(gate.subject, records) / NS_PER_MS
         # NaN compares false: no value, not met. A reused connection is the exception: it had no set-up to be slow.
         met = values_ms < gate.limit if gate.operator == "<" else values_ms <= gate.limit
-        good &= met | np.isnan(values_ms) if gate.subject == "connect" else met
-    return chosen[good]
+        if gate.subject == "connect":
+            met |= np.isnan(values_ms)
+        good &= met | ~_in_scope(gate, facts, records)
+    return good
+
+
+def _in_scope(gate: Gate, facts: RunFacts, records: Records) -> Flags:
+    """Select the requests that a gate is about."""
+    scope: Flags = np.ones(len(records), dtype=np.bool_)
+    if gate.endpoint is not None:
+        names = [target.name for target in facts.plan.targets]
+        scope &= records["endpoint"] == names.index(gate.endpoint)
+    if gate.phase is not None:
+        scope &= metrics.sent_inside(records, *phases_of(facts.plan)[gate.phase - 1].window_ns(facts.load_start_ns))
+    return scope
 
 
 def _values(name: str, records: Records) -> metrics.Values:

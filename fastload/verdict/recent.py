@@ -79,14 +79,15 @@ class Progress:
             waits = metrics.present(metrics.ttft_scheduled(completed))
             self.detector.add(now_s, snapshot.in_flight + snapshot.waiting, snapshot.missed, len(completed), waits)
 
-    def recent(self) -> Records:
-        """Return the requests that ended in the last seconds."""
+    def recent(self, endpoint: int | None = None) -> Records:
+        """Return the requests that ended in the last seconds, of one endpoint or of all."""
         parts = [records for _, records in self._recent]
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=RECORD_DTYPE)
+        ended = np.concatenate(parts) if parts else np.zeros(0, dtype=RECORD_DTYPE)
+        return ended if endpoint is None else ended[ended["endpoint"] == endpoint]
 
-    def recent_values(self, name: str) -> Values:
+    def recent_values(self, name: str, endpoint: int | None = None) -> Values:
         """Return a latency metric (ns) of the last seconds, warm-up excluded."""
-        return self._values(name, self.recent())
+        return self._values(name, self.recent(endpoint))
 
     def all_values(self, name: str) -> Values:
         """Return a latency metric (ns) of the whole measured window so far; it must be one of `kept`."""

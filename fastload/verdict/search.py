@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from fastload.errors import FastloadError
-from fastload.stats.result import Summary
+from fastload.plan.rules_section import FailOn
+from fastload.stats.result import CheckResult, Summary
+from fastload.verdict.checks import fails
 from fastload.verdict.gates import ERRORS
 
 Over = Literal["users", "rate"]
@@ -155,13 +157,12 @@ def judge_step(summary: Summary, over: Over) -> tuple[Result, list[str]]:
     """Return how a step came out and, unless it met the SLOs, why."""
     if not summary.generator.valid:
         return "invalid", list(summary.generator.reasons)
-    reasons = [
-        f"{check.name} {_value(check.value)} (wanted {check.limit})" for check in summary.verdict.checks if check.status != "PASS"
-    ]
+    fail_on: FailOn = "warning" if summary.run.plan.get("fail_on") == "warning" else "critical"
+    reasons = [_missed(check) for check in summary.verdict.checks if fails(check, fail_on)]
     requests = summary.requests
     if requests.completed == 0:
         reasons.append("no request completed")
-    elif all(check.name != ERRORS for check in summary.verdict.checks):
+    elif all(check.name != ERRORS or check.level is not None for check in summary.verdict.checks):
         ratio = requests.failed / (requests.completed + requests.failed)
         if ratio > MAX_ERRORS:
             reasons.append(f"{ratio:.1%} of the requests failed (at most {MAX_ERRORS:.0%}, unless an SLO names errors)")
@@ -236,5 +237,6 @@ def _unsustained(summary: Summary) -> list[str]:
     return reasons
 
 
-def _value(value: float | None) -> str:
-    return "no data" if value is None else f"{value:.4g}"
+def _missed(check: CheckResult) -> str:
+    value = "no data" if check.value is None else f"{check.value:.4g}"
+    return f"{check.name} {value} ({'wanted ' if check.level is None else ''}{check.limit})"

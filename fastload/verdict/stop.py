@@ -8,7 +8,8 @@
          | "saturated"                  work piles up and no more of it gets done (`fastload.verdict.saturation`)
          | "slo" gate ["for" duration]  the gate (see `fastload.verdict.gates`) is missed by the last 10 s for so long (10 s)
 
-Latencies are those of requests, so gaps (itl) cannot be asked for. Pure. Invariant: a rule never fires for want of data.
+Latencies are those of requests, so gaps (itl) cannot be asked for. A gate may be about one endpoint, not about a
+stage. Pure. Invariant: a rule never fires for want of data.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from fastload.plan.model import Plan, Price
 from fastload.plan.units import parse_duration_s
 from fastload.samples.layout import Outcome
 from fastload.stats import metrics
-from fastload.stats.histogram import rank
 from fastload.stats.intervals import relative_half_width
-from fastload.verdict.gates import ERRORS, Gate, parse_gate
+from fastload.verdict.gates import ERRORS, Gate, nearest, parse_gate
 from fastload.verdict.recent import MIN_RECENT, RECENT_S, Progress, StopSnapshot
+from fastload.verdict.statistic import Statistic, read_statistic
 
 __all__ = ["StopRule", "StopRules", "StopSnapshot", "parse_stop_rules"]
 
@@ -43,11 +44,11 @@ _ERRORS: Final = re.compile(rf"errors\s*>\s*{_NUMBER}\s*%", re.IGNORECASE)
 _INTERVAL: Final = re.compile(rf"(?P<metric>\w+)\.(?P<stat>p[\d.]+)\.ci\s*<\s*{_NUMBER}\s*%", re.IGNORECASE)
 _SLO: Final = re.compile(r"slo\s+(?P<gate>.+?)(?:\s+for\s+(?P<grace>\S+))?", re.IGNORECASE)
 _FACTORS: Final = {"": 1.0, "k": 1e3, "m": 1e6}
-_QUANTILES: Final = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "p99.9": 0.999}
+_FOLLOWED: Final = (ERRORS, "requests_per_s", "output_tokens_per_s", "input_tokens_per_s")
+"""Subjects that the last seconds can tell, beside latencies of requests."""
 _EXAMPLES: Final = (
     "write requests>=1000, output_tokens>=1M, cost>=5, errors>5%, ttft.p99.ci<5%, saturated or 'slo ttft.p99<800ms for 10s'"
 )
-_MS_NS: Final = 1e6
 
 
 class StopRule(ABC):
@@ -121,7 +122,7 @@ class ErrorShare(StopRule):
 class PreciseEnough(StopRule):
     """A quantile is known well enough."""
 
-    def __init__(self, text: str, metric: str, stat: str, limit: float) -> None:
+    def __init__(self, text: str, metric: str, stat: Statistic, limit: float) -> None:
         super().__init__(text)
         self.kept = metric
         self._metric = metric
@@ -135,10 +136,11 @@ class PreciseEnough(StopRule):
         if len(values) < max(MIN_RECENT, self._looked_at * (1 + _NEW_SHARE)):
             return None
         self._looked_at = len(values)
-        width = relative_half_width(values, _QUANTILES[self._stat])
+        assert self._stat.q is not None
+        width = relative_half_width(values, self._stat.q)
         if width is None or width >= self._limit:
             return None
-        return f"{self._metric}.{self._stat} is known to {width:.1%} from {len(values):,} requests"
+        return f"{self._metric}.{self._stat.name} is known to {width:.1%} from {len(values):,} requests"
 
 
 class Saturated(StopRule):
@@ -155,9 +157,10 @@ class Saturated(StopRule):
 class Missed(StopRule):
     """A gate is missed, and stays missed."""
 
-    def __init__(self, text: str, gate: Gate, grace_s: float) -> None:
+    def __init__(self, text: str, gate: Gate, grace_s: float, endpoint: int | None = None) -> None:
         super().__init__(text)
         self._gate = gate
+        self._endpoint = endpoint
         self._grace_s = grace_s
         self._since_s: float | None = None
 
@@ -171,20 +174,21 @@ class Missed(StopRule):
         if self._since_s is None or value is None or progress.elapsed_s - self._since_s < self._grace_s:
             return None
         gate = self._gate
-        name = gate.subject if gate.stat is None else f"{gate.subject}.{gate.stat}"
-        shown = f"{value / gate.scale:.4g}{gate.unit if gate.unit == '%' else f' {gate.unit}'.rstrip()}"
-        return f"{name} has missed it for {progress.elapsed_s - self._since_s:.0f} s and is {shown}"
+        return f"{gate.name} has missed it for {progress.elapsed_s - self._since_s:.0f} s and is {gate.shown(value, 4)}"
 
     def _measure(self, progress: Progress) -> float | None:
         """Return the gate's subject over the last seconds, in the gate's base unit; None = too few requests."""
         gate = self._gate
-        if gate.stat is not None:
-            values = progress.recent_values(gate.subject)
-            return None if len(values) < MIN_RECENT else _statistic(values, gate.stat) / _MS_NS
-        recent = progress.recent()
+        if gate.statistic is not None:
+            values = progress.recent_values(gate.subject, self._endpoint)
+            return None if len(values) < MIN_RECENT else gate.statistic.of(values)
+        recent = progress.recent(self._endpoint)
         done = recent[recent["outcome"] == Outcome.COMPLETED]
         if gate.subject == ERRORS:
-            return None if len(recent) < MIN_RECENT else 1 - len(done) / len(recent)
+            if len(recent) < MIN_RECENT:
+                return None
+            failed = len(recent) - len(done) if gate.stat is None else (recent["outcome"] == Outcome[gate.stat.upper()]).sum()
+            return float(failed) / len(recent)
         if progress.elapsed_s < RECENT_S:
             return None
         match gate.subject:
@@ -207,7 +211,7 @@ class StopRules:
     @classmethod
     def of(cls, plan: Plan) -> StopRules:
         """Return a plan's rules; raises like `parse_stop_rules`."""
-        return cls(parse_stop_rules(plan.load.stop, plan.price))
+        return cls(parse_stop_rules(plan.load.stop, plan.price, [target.name for target in plan.targets]))
 
     def __bool__(self) -> bool:
         """Tell whether there is any rule to ask."""
@@ -226,16 +230,16 @@ class StopRules:
         return next((f"stop rule {rule.text}: {reason}" for rule, reason in reasons if reason is not None), None)
 
 
-def parse_stop_rules(texts: Iterable[str], price: Price | None = None) -> list[StopRule]:
-    """Return the rules of a plan, in order.
+def parse_stop_rules(texts: Iterable[str], price: Price | None = None, targets: Sequence[str] = ()) -> list[StopRule]:
+    """Return the rules of a plan, in order; `targets` are the names that a gate may say behind `@`.
 
     Raises:
-        FastloadError: bad syntax, an unknown metric, a goal of 0, or a cost without a price.
+        FastloadError: bad syntax, an unknown metric or endpoint, a goal of 0, or a cost without a price.
     """
-    return [_parse(text.strip(), price or Price()) for text in texts]
+    return [_parse(text.strip(), price or Price(), targets) for text in texts]
 
 
-def _parse(text: str, price: Price) -> StopRule:
+def _parse(text: str, price: Price, targets: Sequence[str]) -> StopRule:
     if text.lower() == "saturated":
         return Saturated(text)
     if (match := _COUNTER.fullmatch(text)) is not None:
@@ -248,17 +252,16 @@ def _parse(text: str, price: Price) -> StopRule:
     if (match := _ERRORS.fullmatch(text)) is not None:
         return ErrorShare(text, _percent(text, match["number"]))
     if (match := _INTERVAL.fullmatch(text)) is not None:
-        metric, stat = _latency(text, match["metric"].lower()), match["stat"].lower()
-        if stat not in _QUANTILES:
+        metric, stat = _latency(text, match["metric"].lower()), read_statistic(match["stat"])
+        if stat is None or stat.q is None:
             raise FastloadError(
-                f"the stop rule {text!r} asks for the unknown quantile {stat}", hint=f"known are {', '.join(_QUANTILES)}"
+                f"the stop rule {text!r} asks for the unknown quantile {match['stat']}", hint="write it as p50, p99 or p99.9"
             )
         return PreciseEnough(text, metric, stat, _percent(text, match["number"]))
     if (match := _SLO.fullmatch(text)) is not None:
         gate = parse_gate(match["gate"])
-        if gate.stat is not None:
-            _latency(text, gate.subject)
-        return Missed(text, gate, DEFAULT_GRACE_S if match["grace"] is None else _grace_s(text, match["grace"]))
+        endpoint = _followed(text, gate, targets)
+        return Missed(text, gate, DEFAULT_GRACE_S if match["grace"] is None else _grace_s(text, match["grace"]), endpoint)
     raise FastloadError(f"the stop rule {text!r} cannot be read", hint=_EXAMPLES)
 
 
@@ -278,20 +281,27 @@ def _latency(text: str, metric: str) -> str:
     return metric
 
 
+def _followed(text: str, gate: Gate, targets: Sequence[str]) -> int | None:
+    """Return the index of the target a gate is about, None = all; refuse what the last seconds cannot tell."""
+    if gate.phase is not None or gate.each_phase or gate.each_endpoint:
+        raise FastloadError(
+            f"the stop rule {text!r} names a stage or each endpoint", hint="it looks at the last 10 s; leave out # and *"
+        )
+    if gate.statistic is not None:
+        _latency(text, gate.subject)
+    elif gate.subject not in _FOLLOWED:
+        raise FastloadError(f"the stop rule {text!r} asks for {gate.subject}", why="it is known when the run has ended")
+    if gate.endpoint is None:
+        return None
+    if gate.endpoint not in targets:
+        raise FastloadError(
+            f"the stop rule {text!r} names the unknown endpoint {gate.endpoint!r}", hint=nearest(gate.endpoint, targets)
+        )
+    return list(targets).index(gate.endpoint)
+
+
 def _grace_s(text: str, duration: str) -> float:
     try:
         return parse_duration_s(duration)
     except ValueError as error:
         raise FastloadError(f"the stop rule {text!r} cannot be read", why=str(error)) from None
-
-
-def _statistic(values: metrics.Values, stat: str) -> float:
-    match stat:
-        case "mean":
-            return float(values.mean())
-        case "min":
-            return float(values.min())
-        case "max":
-            return float(values.max())
-    at = rank(len(values), _QUANTILES[stat]) - 1
-    return float(np.partition(values, at)[at])

@@ -8,21 +8,19 @@ import pytest
 
 from fastload.errors import ExitCode, FastloadError
 from fastload.samples.layout import Outcome
-from fastload.stats.result import CheckResult, Requests, Summary
+from fastload.stats.result import CheckResult, Requests
 from fastload.stats.summary import summarise
+from fastload.verdict.checks import evaluate
 from fastload.verdict.decide import assess, decide
-from fastload.verdict.gates import evaluate, parse_gate
+from fastload.verdict.gates import parse_gate
+from fastload.verdict.measure import Evidence
 from tests.unit.stats_oracle import EPOCH, MS, SECOND, WINDOW, Token, collected, facts, failed, record, worker
-
-
-def summary_of(*rows: dict[str, Any]) -> Summary:
-    """Return the summary of a run with these requests."""
-    return summarise(facts(len(rows)), collected(rows))
 
 
 def check(text: str, *rows: dict[str, Any]) -> CheckResult:
     """Return how one gate comes out on a run with these requests."""
-    return evaluate([parse_gate(text)], summary_of(*rows))[0]
+    about, collector, gate = facts(len(rows)), collected(rows), parse_gate(text)
+    return evaluate([gate], Evidence(about, collector, summarise(about, collector), [gate]))[0]
 
 
 @pytest.mark.parametrize(
@@ -97,17 +95,29 @@ def test_unstreamed_responses_have_no_ttft_to_judge() -> None:
     ("text", "names"),
     [
         ("tfft.p99<1s", ["tfft", "ttft", "requests_per_s"]),
-        ("ttft.p98<1s", ["p98", "p999"]),
+        ("ttft.p100<1s", ["p100", "p99.9"]),
         ("ttft<1s", ["statistic", "p99"]),
         ("ttft.p99<800", ["no unit", "ms"]),
         ("ttft.p99<8%", ["'%'", "ms"]),
         ("errors<1", ["errors<1%"]),
-        ("errors.p99<1%", ["single number"]),
+        ("errors.p99<1%", ["single number", "http_5xx"]),
+        ("errors.time<1%", ["unknown kind 'time'", "did you mean timeout?"]),
+        ("errors.cancelled<1%", ["unknown kind", "http_429"]),
+        ("goodput.p50>1%", ["single number"]),
+        ("goodput>90", ["wrong unit ''", "goodput<1%"]),
+        ("stability>1%", ["'%'", "bare number"]),
+        ("e2e.cv<1s", ["'s'", "e2e.cv takes a bare number"]),
+        ("ttft.p99.99999<1s", ["p99.99999"]),
+        ("ttft.p0<1s", ["p0"]),
+        ("ttft.p99@<1s", ["'@<1s' where one of"]),
+        ("ttft.p99#<1s", ["'#<1s' where one of"]),
+        ('ttft.p99@"a<1s', ["where one of"]),
         ("requests_per_s>5ms", ["'ms'", "bare number"]),
-        ("ttft.p99=5ms", ["not a comparison", "ttft.p99<800ms"]),
-        ("ttft.p99<-5ms", ["not a comparison"]),
-        ("ttft.p99<5ms; x", ["not a comparison"]),
-        ("", ["not a comparison"]),
+        ("ttft.p99=5ms", ["not a comparison", "'=5ms' where one of < <= > >= should be", "ttft.p99<800ms"]),
+        ("ttft.p99<-5ms", ["not a comparison", "'-5ms' where a number should be"]),
+        ("ttft.p99<5ms; x", ["not a comparison", "'; x' behind it"]),
+        ("ttft.p99<", ["not a comparison", "it ends where a number should be"]),
+        ("", ["not a comparison", "it ends where a metric should be"]),
     ],
 )
 def test_bad_gates_are_usage_errors(text: str, names: list[str]) -> None:

@@ -181,7 +181,7 @@ def test_no_rules() -> None:
         ("errors>100%", "below 100%"),
         ("errors>5", "cannot be read"),
         ("errors<5%", "cannot be read"),
-        ("ttft.p98.ci<5%", "unknown quantile p98"),
+        ("ttft.p100.ci<5%", "unknown quantile p100"),
         ("itl.p99.ci<5%", "itl, which is no latency of a request"),
         ("slo itl.p99<5ms", "itl, which is no latency of a request"),
         ("slo ttft.p99", "not a comparison"),
