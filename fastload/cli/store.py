@@ -12,19 +12,19 @@ from fastload.report.histograms_file import write_histograms
 from fastload.report.json import write_summary
 from fastload.report.tables import write_requests_csv
 from fastload.report.texts import write_requests_jsonl
-from fastload.stats.collector import Collector
+from fastload.stats.collected import Samples
 from fastload.stats.facts import RunFacts
 from fastload.stats.result import Summary
 
 
-def store_result(out: Path, summary: Summary, facts: RunFacts, collector: Collector) -> None:
+def store_result(out: Path, summary: Summary, facts: RunFacts, samples: Samples) -> None:
     """Write every file of a result.
 
     Raises:
         FastloadError: one cannot be written.
     """
     write_summary(summary, out / SUMMARY_FILE)
-    write_requests_csv(out / REQUESTS_FILE, facts, collector.records())
-    write_histograms(out / HISTOGRAMS_FILE, facts, collector)
+    write_requests_csv(out / REQUESTS_FILE, facts, samples.records())
+    write_histograms(out / HISTOGRAMS_FILE, facts, samples)
     if facts.journals:
         write_requests_jsonl(out / TEXTS_FILE, facts)
