@@ -29,9 +29,12 @@ __all__ = ["Entrant", "command", "compare_endpoints", "compare_results", "print_
 @click.argument("results", metavar="A B [C...]", nargs=-1, required=True, type=FILE)
 @click.option("--fail-if", metavar="RULE", multiple=True, help="Exit 1 if it holds, e.g. 'ttft.p99 worse by 5%'.")
 @click.option("--json", "json_file", metavar="FILE", type=FILE, help="Write the comparison; - is stdout.")
+@click.option("--html", "html_file", metavar="FILE", type=FILE, help="Write a page with plots; - is stdout.")
 @click.option("--force", is_flag=True, help="Compare results that stand on different loads or are INVALID.")
 @debug_option
-def command(results: tuple[Path, ...], fail_if: tuple[str, ...], json_file: Path | None, force: bool) -> int:
+def command(
+    results: tuple[Path, ...], fail_if: tuple[str, ...], json_file: Path | None, html_file: Path | None, force: bool
+) -> int:
     """Compare results: what differs beyond noise. All are held against the first.
 
     A result is a directory that `-o` named, or one of numbered ones (the iterations of a comparison). A single one with several
@@ -40,16 +43,18 @@ def command(results: tuple[Path, ...], fail_if: tuple[str, ...], json_file: Path
     """
     from fastload.verdict.fail_if import parse_rule
 
+    if json_file is not None and json_file == html_file:
+        raise FastloadError(f"--json and --html both name {json_file}", hint="give each its own")
     rules = [parse_rule(text) for text in fail_if]
     if len(results) == 1:
-        return show(compare_endpoints(results[0], rules, force=force), json_file)
+        return show(compare_endpoints(results[0], rules, force=force), json_file, html_file)
     names = [path.resolve().name for path in results]
     if len(set(names)) < len(names):
         names = [str(path) for path in results]
     if len(set(names)) < len(names):
         raise FastloadError("a result is given twice", hint="compare two different ones")
     entrants = [read_result(path, name) for path, name in zip(results, names, strict=True)]
-    return show(compare_results(entrants, rules, force=force), json_file)
+    return show(compare_results(entrants, rules, force=force), json_file, html_file)
 
 
 def compare_results(entrants: Sequence[Entrant], rules: Sequence[Rule] = (), *, force: bool = False) -> Comparison:
@@ -78,7 +83,7 @@ def compare_endpoints(directory: Path, rules: Sequence[Rule] = (), *, force: boo
     return _compared(entrants, rules, obstacles([str(directory)], [summary]), paired=True, force=force)
 
 
-def show(comparison: Comparison, json_file: Path | None, *, quiet: bool = False) -> ExitCode:
+def show(comparison: Comparison, json_file: Path | None, html_file: Path | None = None, *, quiet: bool = False) -> ExitCode:
     """Print and store a comparison; return the exit code that goes with it."""
     import sys
 
@@ -90,8 +95,15 @@ def show(comparison: Comparison, json_file: Path | None, *, quiet: bool = False)
         sys.stdout.write(comparison.model_dump_json(by_alias=True, indent=2) + "\n")
     elif json_file is not None:
         write_model(comparison, json_file)
+    if html_file is not None:
+        from fastload.report.html_comparison import comparison_page, write_comparison_page
+
+        if html_file == STDOUT:
+            sys.stdout.write(comparison_page(comparison))
+        else:
+            write_comparison_page(comparison, html_file)
     if not quiet:
-        print_pairs(comparison, report_console(stderr=json_file == STDOUT))
+        print_pairs(comparison, report_console(stderr=STDOUT in (json_file, html_file)))
     return ExitCode.GATE_FAILED if any(check.failed for check in comparison.checks) else ExitCode.OK
 
 
