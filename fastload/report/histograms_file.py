@@ -179,7 +179,7 @@ def _stored(arrays: Mapping[str, NDArray[Any]]) -> StoredHistograms:
         user_samples=tuple(UserSample(at_ns + LOAD_START_NS, users, in_flight) for at_ns, users, in_flight in samples),
         workers=tuple(_worker(row, {name: table[index] for name, table in of_workers.items()}) for index, row in enumerate(rows)),
         own={**{name: header["own"][name] for name in _OWN}, "reasons": tuple(header["own"]["reasons"])},
-        sources=tuple(_source(row) for row in header["sources"]),
+        sources=tuple(_source(row) for row in header.get("sources", ())),
     )
 
 

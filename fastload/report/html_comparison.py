@@ -52,8 +52,8 @@ def _sections(comparison: Comparison) -> Iterable[str]:
     yield f"<h1>{text(_title(comparison))}</h1>"
     yield _verdict(comparison)
     for number, pair in enumerate(comparison.pairs):
-        heading = f"{pair.b} against {pair.a}"
-        yield f'<h2>{text(heading)}</h2><p class="answer">{text(sentence(pair))}</p><p class="soft">{text(_how(pair))}</p>'
+        heading = f"<h2>{text(f'{pair.b} against {pair.a}')}</h2>" if len(comparison.pairs) > 1 else ""
+        yield f'{heading}<p class="answer">{text(sentence(pair))}</p><p class="soft">{text(_how(pair))}</p>'
         yield figures(list(_plots(pair, number)))
         yield _table(pair)
     yield f"<h2>Results</h2>{pairs((side.name, _side(side.runs, valid=side.valid)) for side in comparison.sides)}"
