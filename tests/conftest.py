@@ -14,6 +14,9 @@ from tests.support import leaks
 settings.register_profile("fastload", deadline=None)
 settings.load_profile("fastload")
 
+# As the command does: numpy's linear algebra in threads is no faster here, and many times slower on a busy box.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--real`."""

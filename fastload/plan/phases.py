@@ -25,9 +25,15 @@ class Phase:
         last_s = self.end_s if plan.load.duration_s is None else min(self.end_s, plan.load.duration_s)
         return max(last_s - max(self.start_s, plan.load.warmup_s), 0.0)
 
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """Begin and end since the start of the load."""
+        return round(self.start_s * 1e9), round(self.end_s * 1e9)
+
     def window_ns(self, load_start_ns: int) -> tuple[int, int]:
         """Return its begin and end on the clock the load was started by."""
-        return load_start_ns + round(self.start_s * 1e9), load_start_ns + round(self.end_s * 1e9)
+        start_ns, end_ns = self.span_ns
+        return load_start_ns + start_ns, load_start_ns + end_ns
 
 
 def phases_of(plan: Plan) -> tuple[Phase, ...]:

@@ -18,14 +18,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fastload.samples.layout import HISTOGRAM_BUCKETS, RECORD_DTYPE, TIME_MASK, Outcome
+from fastload.samples.layout import RECORD_DTYPE, TIME_MASK, Outcome
 from fastload.stats import kernels as k
 from fastload.stats import metrics
 from fastload.stats.compiled import Kernels, load_in_background
+from fastload.stats.gap_table import GapTable
 from fastload.stats.histogram import Counts, Moments, rank
 from fastload.stats.kernels import U64Array
 from fastload.stats.metrics import Records
-from fastload.stats.phase_tokens import PhaseTokens, merged_gaps
+from fastload.stats.phase_tokens import PhaseTokens
 from fastload.stats.seconds import SecondHistograms, coarse_midpoints
 
 LIVE_SECONDS: Final = 3
@@ -76,10 +77,7 @@ class Collector:
         self.seconds = SecondHistograms()
         self._future = load_in_background() if kernels is None else kernels
         self._window = (0, _UNBOUNDED)
-        self._gaps = np.zeros((endpoints, HISTOGRAM_BUCKETS), dtype=np.uint64)
-        self._moments = np.zeros((endpoints, k.MOMENT_COLUMNS), dtype=np.uint64)
-        self._moments[:, k.MINIMUM] = np.iinfo(np.uint64).max
-        self._totals = np.zeros((endpoints, k.TOTAL_COLUMNS), dtype=np.uint64)
+        self.table = GapTable.empty(endpoints)
         self._spill: list[U64Array] = []
         self._any_tokens = False
         self.phases: PhaseTokens | None = None
@@ -173,11 +171,11 @@ class Collector:
 
     def gaps(self, endpoint: int | None = None) -> tuple[Counts, Moments | None]:
         """Return histogram and exact moments of the gaps (ns) inside the window, of one endpoint or of all; None = no gap."""
-        return merged_gaps(self._gaps, self._moments, endpoint)
+        return self.table.of(endpoint)
 
     def total(self, column: int, endpoint: int | None = None) -> int:
         """Return one column (`kernels.EVENTS`, ...) of the event totals, of one endpoint or of all."""
-        return int(self._totals[:, column].sum()) if endpoint is None else int(self._totals[endpoint, column])
+        return self.table.total(column, endpoint)
 
     def snapshot(self, now_ns: int) -> LiveNumbers:
         """Return the numbers for the live view at `now_ns` (CLOCK_MONOTONIC)."""
@@ -232,9 +230,9 @@ class Collector:
                 done,
                 start,
                 end,
-                self._gaps,
-                self._moments,
-                self._totals,
+                self.table.gaps,
+                self.table.moments,
+                self.table.totals,
                 seconds.events,
                 seconds.slot_of_second,
                 seconds.rows,

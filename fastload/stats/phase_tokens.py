@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastload.samples.layout import HISTOGRAM_BUCKETS, TIME_MASK
+from fastload.samples.layout import TIME_MASK
 from fastload.stats import kernels as k
+from fastload.stats.gap_table import GapTable
 from fastload.stats.histogram import Counts, Moments
 
 _MASK: Final = np.uint64(TIME_MASK)
@@ -31,10 +31,7 @@ class PhaseTokens:
 
     def __init__(self, windows: Sequence[tuple[int, int]], endpoints: int) -> None:
         self.windows = tuple(windows)
-        self._gaps = np.zeros((len(self.windows), endpoints, HISTOGRAM_BUCKETS), dtype=np.uint64)
-        self._moments = np.zeros((len(self.windows), endpoints, k.MOMENT_COLUMNS), dtype=np.uint64)
-        self._moments[:, :, k.MINIMUM] = np.iinfo(np.uint64).max
-        self._totals = np.zeros((len(self.windows), endpoints, k.TOTAL_COLUMNS), dtype=np.uint64)
+        self._tables = [GapTable.empty(endpoints) for _ in self.windows]
         # The kernel's histograms by second are the collector's business: here all seconds share one row that nobody reads.
         last_s = max((end for _, end in self.windows), default=0) // _SECOND_NS
         self._seconds = np.zeros(last_s + 2, dtype=np.uint64)
@@ -51,28 +48,15 @@ class PhaseTokens:
                 continue
             inside = (stamps >= np.uint64(start)) & (stamps < np.uint64(end))
             chosen = np.ascontiguousarray(words[inside])
-            tables = (self._gaps[at], self._moments[at], self._totals[at])
+            table = self._tables[at]
+            tables = (table.gaps, table.moments, table.totals)
             done = kernel(chosen, 0, np.uint64(start), np.uint64(end), *tables, self._seconds, self._slots, self._row)
             assert done == len(chosen), "the collector has binned the same samples before"
 
     def gaps(self, phase: int, endpoint: int | None) -> tuple[Counts, Moments | None]:
         """Return histogram and exact moments of a phase's gaps (ns), of one endpoint or of all; None = no gap."""
-        return merged_gaps(self._gaps[phase], self._moments[phase], endpoint)
+        return self._tables[phase].of(endpoint)
 
     def events(self, phase: int, endpoint: int | None) -> int:
         """Return how many content events came in a phase."""
-        column = self._totals[phase, :, k.WINDOW_EVENTS]
-        return int(column.sum() if endpoint is None else column[endpoint])
-
-
-def merged_gaps(gaps: Counts, moments: NDArray[np.uint64], endpoint: int | None) -> tuple[Counts, Moments | None]:
-    """Return histogram and moments of one endpoint's rows or of all of them together; None = no gap."""
-    chosen = slice(None) if endpoint is None else slice(endpoint, endpoint + 1)
-    counts: Counts = gaps[chosen].sum(axis=0, dtype=np.uint64)
-    count = int(counts.sum())
-    if count == 0:
-        return counts, None
-    rows = [[int(cell) for cell in row] for row in moments[chosen]]
-    squares = sum((row[k.SQUARES_HIGH] << 64) + row[k.SQUARES_LOW] for row in rows)
-    smallest = min(row[k.MINIMUM] for row in rows)
-    return counts, Moments(count, sum(row[k.SUM] for row in rows), squares, smallest, max(row[k.MAXIMUM] for row in rows))
+        return self._tables[phase].total(k.WINDOW_EVENTS, endpoint)

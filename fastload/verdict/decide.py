@@ -11,7 +11,7 @@ from typing import Final
 from fastload.errors import ExitCode
 from fastload.plan.rules_section import FailOn
 from fastload.stats.clientside import ClientSide
-from fastload.stats.collector import Collector
+from fastload.stats.collected import Samples
 from fastload.stats.cost import cost_of
 from fastload.stats.facts import RunFacts
 from fastload.stats.metrics import Records, final
@@ -31,7 +31,7 @@ _WORST_FIRST: Final[tuple[Status, ...]] = ("FAIL", "CRITICAL", "WARNING")
 
 
 def assess(
-    facts: RunFacts, collector: Collector, client: ClientSide | None = None, servers: Mapping[str, ServerSide] | None = None
+    facts: RunFacts, collector: Samples, client: ClientSide | None = None, servers: Mapping[str, ServerSide] | None = None
 ) -> tuple[Summary, ExitCode]:
     """Return the complete summary of a run and the exit code that goes with it; the collector must be finished.
 

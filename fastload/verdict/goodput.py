@@ -20,7 +20,7 @@ from fastload.stats import metrics
 from fastload.stats.blocks import NS_PER_MS
 from fastload.stats.facts import RunFacts
 from fastload.stats.metrics import METRICS, Flags, Records
-from fastload.stats.summary import ended_inside, window_s
+from fastload.stats.windows import ended_inside, part_bounds, window_s
 from fastload.verdict.gates import Gate
 
 
@@ -87,7 +87,7 @@ def _in_scope(gate: Gate, facts: RunFacts, records: Records) -> Flags:
         names = [target.name for target in facts.plan.targets]
         scope &= records["endpoint"] == names.index(gate.endpoint)
     if gate.phase is not None:
-        scope &= metrics.sent_inside(records, *phases_of(facts.plan)[gate.phase - 1].window_ns(facts.load_start_ns))
+        scope &= metrics.sent_inside(records, *part_bounds(facts, records, phases_of(facts.plan)[gate.phase - 1].span_ns))
     return scope
 
 

@@ -10,20 +10,22 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastload.plan.phases import phases_of
 from fastload.samples.layout import Outcome
-from fastload.stats import metrics
-from fastload.stats.collector import Collector
+from fastload.stats import metrics, windows
+from fastload.stats.collected import Samples
 from fastload.stats.facts import RunFacts
-from fastload.stats.histogram import Counts, Moments
+from fastload.stats.histogram import Counts, Moments, empty_counts
 from fastload.stats.metrics import METRICS, Flags, Records
 from fastload.stats.result import Endpoint, Latency, Summary
-from fastload.stats.summary import ended_inside
 from fastload.verdict.gates import ERRORS, GOODPUT, LATENESS, MISSED, STABILITY, Gate
 from fastload.verdict.goodput import good_share, limits, meets
 from fastload.verdict.statistic import Statistic
 
+PER_TOKEN: Final = ("itl", "output_tokens_per_s")
+"""Subjects that stand on every token, not on the request records."""
 ERROR_WEIGHT: Final = 1.5
 SPREAD_WEIGHT: Final = 0.5
 """Of the stability score, as llm-stress-tests defines it."""
@@ -42,12 +44,12 @@ class Evidence:
 
     Args:
         facts: the run.
-        collector: its samples; finished.
+        collector: its samples; finished, or as they were stored.
         summary: what `summarise` made of them.
         gates: the gates of the plan, which say what a good request is.
     """
 
-    def __init__(self, facts: RunFacts, collector: Collector, summary: Summary, gates: list[Gate]) -> None:
+    def __init__(self, facts: RunFacts, collector: Samples, summary: Summary, gates: list[Gate]) -> None:
         self.facts = facts
         self.summary = summary
         self._collector = collector
@@ -85,6 +87,8 @@ class Evidence:
             return "no request completed"
         if gate.subject == "connect":
             return "every connection was made before the measured window"
+        if gate.phase is not None and gate.subject in PER_TOKEN and self._collector.phases is None:
+            return "tokens are not told apart by stage in a result that was merged of several"
         if len(part.measured()) == 0:
             where = "the measured window" if gate.phase is None else f"stage {gate.phase}"
             return f"no completed request was sent inside {where}; run longer"
@@ -107,13 +111,11 @@ class _Part:
         self._run = evidence
         self._gate = gate
         self._endpoint = None if gate.endpoint is None else evidence._indices[gate.endpoint]
-        self._start_ns, self._end_ns = facts.window_start_ns, facts.window_end_ns
-        if gate.phase is not None:
-            start_ns, end_ns = evidence._phases[gate.phase].window_ns(facts.load_start_ns)
-            self._start_ns, self._end_ns = max(start_ns, self._start_ns), min(end_ns, self._end_ns)
-        self.length_s = max(self._end_ns - self._start_ns, 0) / 1e9
+        part = None if gate.phase is None else evidence._phases[gate.phase].span_ns
+        self.length_s = windows.window_s(facts, part)
         records = evidence._records
         self._records: Records = records if self._endpoint is None else records[records["endpoint"] == self._endpoint]
+        self._start_ns, self._end_ns = windows.measured_part(facts, self._records, part)
 
     def measured(self) -> Records:
         """Return the latency population."""
@@ -180,29 +182,32 @@ class _Part:
         each = int(tokens[streams].sum()) / events if events else 1.0
         whole = int(tokens[self._ended_inside() & ~streamed].sum())
         phases, phase = self._run._collector.phases, self._gate.phase
-        assert phases is not None, "the supervisor watches the phases that gates ask for"
         assert phase is not None
+        if phases is None:
+            return None
         return (phases.events(phase - 1, self._endpoint) * each + whole) / self.length_s
 
     def _gaps(self) -> tuple[Counts, Moments | None]:
         if self._gate.phase is None:
             return self._run._collector.gaps(self._endpoint)
         phases = self._run._collector.phases
-        assert phases is not None, "the supervisor watches the phases that gates ask for"
+        if phases is None:
+            return empty_counts(), None
         return phases.gaps(self._gate.phase - 1, self._endpoint)
 
     def _left_inside(self) -> Flags:
         left = np.where(self._records["sent_ns"] != 0, self._records["sent_ns"], self._records["scheduled_ns"])
-        inside: Flags = (left >= np.uint64(self._start_ns)) & (left < np.uint64(max(self._end_ns, 0)))
-        return inside
+        return self._holds(left)
 
     def _ended_inside(self) -> Flags:
-        if self._gate.phase is None:
-            return ended_inside(self._run.facts, self._records)
-        end = self._records["end_ns"]
-        inside: Flags = (end >= np.uint64(self._start_ns)) & (end < np.uint64(self._end_ns))
         completed: Flags = self._records["outcome"] == Outcome.COMPLETED
-        return completed & inside
+        return completed & self._holds(self._records["end_ns"])
+
+    def _holds(self, moments_ns: NDArray[np.uint64]) -> Flags:
+        """Select the moments that lie in this part, each by the clock of its record's run."""
+        start_ns, end_ns = (np.asarray(bound, dtype=np.uint64) for bound in (self._start_ns, self._end_ns))
+        inside: Flags = (moments_ns >= start_ns) & (moments_ns < end_ns)
+        return inside
 
 
 def _without_tokens(subject: str, latency: Latency) -> str:

@@ -17,7 +17,7 @@ from fastload.plan.phases import phases_of
 from fastload.plan.rules_section import Level, Rule
 from fastload.stats.result import CheckResult, Status
 from fastload.verdict.gates import Gate, parse_gate, parse_metric
-from fastload.verdict.measure import Evidence
+from fastload.verdict.measure import PER_TOKEN, Evidence
 from fastload.verdict.presets import Capacity, preset
 from fastload.verdict.scopes import check_goodput, gates_of, resolve
 
@@ -67,7 +67,7 @@ def rules_of(plan: Plan) -> list[Graded]:
 def phase_windows_ns(plan: Plan, load_start_ns: int) -> tuple[tuple[int, int], ...]:
     """Return when each stage begins and ends, where a gate or rule needs what the tokens of a stage did; else nothing."""
     asked = [*gates_of(plan), *(rule.metric for rule in rules_of(plan))]
-    needed = any(gate.phase is not None and gate.subject in ("itl", "output_tokens_per_s") for gate in asked)
+    needed = any(gate.phase is not None and gate.subject in PER_TOKEN for gate in asked)
     return tuple(phase.window_ns(load_start_ns) for phase in phases_of(plan)) if needed else ()
 
 

@@ -34,7 +34,7 @@ def test_directory_holds_summary_and_requests(server: Mock, tmp_path: Path) -> N
     """`-o` leaves a summary that is valid by the schema, and a table with one row per request; `--quiet` prints nothing."""
     done = run(tmp_path, "--host", server.url, *SMALL)
     jsonschema.validate(done.summary, json.loads(SCHEMA.read_text()))
-    assert {path.name for path in done.out.iterdir()} - {"report.html"} == {"requests.csv", "summary.json"}
+    assert {path.name for path in done.out.iterdir()} - {"report.html"} == {"histograms.npz", "requests.csv", "summary.json"}
     assert sorted(int(row["request_id"]) for row in done.rows) == list(range(9))
     assert {row["outcome"] for row in done.rows} == {"completed"}
     assert (done.stdout, done.stderr) == ("", "")
