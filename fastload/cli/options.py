@@ -35,6 +35,8 @@ PLAN_OPTIONS: Final[tuple[Decorator, ...]] = (
         key="slo",
         help="Gate, e.g. 'ttft.p99<800ms'; exit 1 if missed.",
     ),
+    option("Result", "--gate", metavar="NAME", multiple=True, key="gates", help="Gate of another package, NAME[:ARG]."),
+    option("Result", "--metric", metavar="NAME", multiple=True, key="metrics", help="Metric of another package, NAME[:ARG]."),
     option("Other", "-c", "--config", metavar="FILE", type=FILE, help="Plan file (YAML); flags win over it."),
     option("Other", "--debug", is_flag=True, expose_value=False, help="Print the traceback of an error."),
 )

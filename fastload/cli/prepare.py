@@ -1,4 +1,4 @@
-"""What every command checks of a plan before anything is started or sent: gates, stop rules, APIs, prompts and API keys.
+"""What every command checks of a plan before anything is started or sent: gates, metrics, stop rules, APIs, prompts and API keys.
 
 Knows nothing of how a run goes. Invariant: after these checks a run cannot fail for what its plan says.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 from fastload.dialects.registry import get_dialect
 from fastload.plan.model import Plan
 from fastload.schedule.populations import populations
+from fastload.stats.plugged import load_metrics
 from fastload.verdict.gates import parse_gates
+from fastload.verdict.plugged import gated_metrics, load_gates
 from fastload.verdict.stop import parse_stop_rules
 from fastload.workload.assemble import build_work
 
@@ -19,7 +21,8 @@ def check_plan(plan: Plan) -> None:
     Raises:
         FastloadError: an unknown API, a bad gate, stop rule, distribution, prompt file or trace, or a missing or unusable API key.
     """
-    parse_gates(plan.slo)
+    load_metrics(gated_metrics(plan.metrics, parse_gates(plan.slo)))
+    load_gates(plan.gates)
     parse_stop_rules(plan.load.stop, plan.price)
     dialects = [get_dialect(plan.for_target(index).api) for index in range(len(plan.targets))]
     for population in populations(plan):

@@ -182,6 +182,17 @@ class Latency(_Model):
     stall: Quantiles | None
 
 
+class CustomMetric(_Model):
+    """A metric of another package, of completed requests sent inside the measured window."""
+
+    unit: str
+    definition: str
+    quantiles: Quantiles | None
+    """In its unit; null without data."""
+    error: str | None
+    """Why it could not be computed; null when it could."""
+
+
 class Worker(_Model):
     """One worker process."""
 
@@ -289,6 +300,8 @@ class Verdict(_Model):
 
     status: Status
     checks: list[CheckResult]
+    exit_code: int | None = None
+    """What `fastload run` ends with for it; null where no run was judged."""
 
 
 class Summary(_Model):
@@ -315,6 +328,8 @@ class Summary(_Model):
     """The machine of the load; null where it was not sampled."""
     server: dict[str, ServerSide] | None = None
     """Each server's own account, by target; only with `--scrape`."""
+    metrics: dict[str, CustomMetric] | None = None
+    """Of other packages, by name; null where none was asked for."""
     hints: list[str] = []
     """Where the time went, as far as it stands out."""
     verdict: Verdict

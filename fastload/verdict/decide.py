@@ -13,12 +13,14 @@ from fastload.stats.collector import Collector
 from fastload.stats.cost import cost_of
 from fastload.stats.facts import RunFacts
 from fastload.stats.metrics import Records, final
+from fastload.stats.plugged import custom_metrics, load_metrics
 from fastload.stats.result import CheckResult, Requests, Status, Summary, Throughput, Verdict
 from fastload.stats.serverside import ServerSide
 from fastload.stats.summary import summarise
 from fastload.verdict.bottleneck import doubts, hints
 from fastload.verdict.gates import Gate, evaluate, parse_gates
 from fastload.verdict.goodput import good_output_tokens_per_s, goodput_per_s
+from fastload.verdict.plugged import check_plugged, gated_metrics, load_gates
 from fastload.verdict.validity import ABORTED, judge
 
 
@@ -31,24 +33,24 @@ def assess(
         FastloadError: a gate of the plan does not parse. Parse them before the run, so that this cannot happen.
     """
     gates = parse_gates(facts.plan.slo)
-    measured = summarise(facts, collector)
-    reasons = [*judge(facts, measured), *doubts(measured, client)]
-    checks = evaluate(gates, measured)
-    status, code = decide(reasons, measured.requests, checks, facts.interrupted)
-    if reasons:
-        checks = [check.model_copy(update={"status": "INVALID"}) for check in checks]
     records = final(collector.records())
+    measured = summarise(facts, collector)
+    custom = custom_metrics(load_metrics(gated_metrics(facts.plan.metrics, gates)), facts, records)
+    measured = measured.model_copy(update={"metrics": custom})
+    reasons = [*judge(facts, measured), *doubts(measured, client)]
     good = _with_goodput(gates, facts, records, measured)
     good_tokens = good_output_tokens_per_s(gates, facts, records)
     cost = cost_of(facts.plan.price, good.throughput, good.tokens, good.run.total_s, good_tokens)
+    found = {"cost": cost, "client": client, "server": servers, "hints": hints(measured, client, servers)}
+    good = good.model_copy(update=found)
+    checks = [*evaluate(gates, measured), *check_plugged(load_gates(facts.plan.gates), good)]
+    status, code = decide(reasons, measured.requests, checks, facts.interrupted)
+    if reasons:
+        checks = [check.model_copy(update={"status": "INVALID"}) for check in checks]
     summary = good.model_copy(
         update={
-            "cost": cost,
-            "client": client,
-            "server": servers,
-            "hints": hints(measured, client, servers),
             "generator": measured.generator.model_copy(update={"valid": not reasons, "reasons": reasons}),
-            "verdict": Verdict(status=status, checks=checks),
+            "verdict": Verdict(status=status, checks=checks, exit_code=code),
         }
     )
     return summary, code

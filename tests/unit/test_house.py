@@ -14,6 +14,8 @@ ROOT: Final = Path(__file__).parents[2]
 PACKAGE: Final = ROOT / "fastload"
 
 LEVELS: Final[dict[str, int]] = {
+    "api": 5,
+    "reference": 5,
     "cli": 4,
     "cluster": 3,
     "report": 3,
@@ -27,6 +29,7 @@ LEVELS: Final[dict[str, int]] = {
     "samples": 2,
     "plan": 1,
     "clock": 1,
+    "plugins": 1,
     "errors": 0,
     "_native": 0,
 }
