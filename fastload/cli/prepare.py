@@ -6,7 +6,9 @@ Knows nothing of how a run goes. Invariant: after these checks a run cannot fail
 from __future__ import annotations
 
 from fastload.dialects.registry import get_dialect
+from fastload.errors import FastloadError
 from fastload.plan.model import Plan
+from fastload.plugins import reason
 from fastload.schedule.populations import populations
 from fastload.stats.plugged import load_metrics
 from fastload.verdict.gates import parse_gates
@@ -27,4 +29,12 @@ def check_plan(plan: Plan) -> None:
     dialects = [get_dialect(plan.for_target(index).api) for index in range(len(plan.targets))]
     for population in populations(plan):
         # Built for its checks alone, and the first piece with it: the engine builds its own, once servers and models are known.
-        build_work(plan, population.endpoints, population.weights, dialects).opening(0, 0.0)
+        try:
+            build_work(plan, population.endpoints, population.weights, dialects).opening(0, 0.0)
+        except FastloadError:
+            raise
+        except Exception as error:
+            foreign = [dialect.name for dialect in dialects if not type(dialect).__module__.startswith("fastload.")]
+            if not foreign:
+                raise
+            raise FastloadError(f"the API {', '.join(foreign)} failed to build a request", why=reason(error)) from None
