@@ -43,7 +43,9 @@ def _read(source: str | Path | Mapping[str, Any] | None) -> Source:
             return Source(_TEXT, normal_plan(parse_yaml(source, _TEXT), _TEXT))
         case Mapping():
             return Source(_MAPPING, normal_plan(source, _MAPPING))
-    raise FastloadError(f"a {type(source).__name__} is no plan", hint="give YAML as a text, a pathlib.Path or a mapping")
+    raise FastloadError(
+        f"no plan can be made of a {type(source).__name__}", hint="give YAML as a text, a pathlib.Path or a mapping"
+    )
 
 
 def _nested(keys: Mapping[str, Any]) -> dict[str, Any]:

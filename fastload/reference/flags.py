@@ -41,7 +41,7 @@ def plan_options_by_key() -> dict[str, GroupedOption]:
     """Return the flags of a plan by the key they set; of two with one key the first."""
     found: dict[str, GroupedOption] = {}
     for option in _options_of(plan_options):
-        if isinstance(option, GroupedOption) and option.key is not None and option.flag_value in (None, True, False):
+        if isinstance(option, GroupedOption) and option.key is not None and not isinstance(option.flag_value, str):
             found.setdefault({"targets": "host"}.get(option.key, option.key), option)
     return found
 
@@ -69,10 +69,10 @@ def flags_page() -> str:
         if taken:
             parts.append(f"Takes the {', the '.join(f'[{title[0].lower()}{title[1:]}](#{_anchor(title)})' for title in taken)}.\n")
         covered = set().union(*(shared[title] for title in taken)) if taken else set()
-        parts += _tables([option for option in own if _identity(option) not in covered], command)
+        parts += _tables([option for option in own if _identity(option) not in covered])
     for title, decorate in _SHARED.items():
         parts.append(f"## {title}\n")
-        parts += _tables(_options_of(decorate), None)
+        parts += _tables(_options_of(decorate))
     return "\n".join(parts)
 
 
@@ -90,13 +90,12 @@ def _identity(option: click.Option) -> tuple[Any, ...]:
     return (tuple(option.opts), tuple(option.secondary_opts), option.metavar, option.help)
 
 
-def _tables(options: list[click.Option], command: click.Command | None) -> list[str]:
+def _tables(options: list[click.Option]) -> list[str]:
     sections: dict[str, list[tuple[str, str, str, str]]] = {}
-    context = click.Context(command or click.Command("none"))
     for option in options:
         heading = option.heading if isinstance(option, GroupedOption) else ""
         names = ", ".join([*option.opts, *option.secondary_opts])
-        value = "" if option.is_flag or option.count else option.make_metavar(context)
+        value = "" if option.is_flag or option.count else _value(option)
         repeats = " May be repeated." if option.multiple and "repeatable" not in (option.help or "") else ""
         key = option.key if isinstance(option, GroupedOption) and option.key is not None else ""
         sections.setdefault(heading, []).append((code(names), code(value), code(key), one_line(option.help or "") + repeats))
@@ -106,6 +105,13 @@ def _tables(options: list[click.Option], command: click.Command | None) -> list[
             parts.append(f"**{heading}**\n")
         parts.append(table(("flag", "value", "plan key", "meaning"), rows))
     return parts
+
+
+def _value(option: click.Option) -> str:
+    # Not `make_metavar`: versions of click differ in it.
+    if option.metavar is not None:
+        return option.metavar
+    return "|".join(map(str, option.type.choices)) if isinstance(option.type, click.Choice) else option.type.name.upper()
 
 
 def _usage(name: str, command: click.Command) -> str:

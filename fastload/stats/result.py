@@ -240,9 +240,9 @@ class Worker(_Model):
     samples_written: int
     """Token samples and request records it wrote."""
     samples_read: int
-    """Of these, read by the supervisor."""
+    """Of these, taken in by the supervisor."""
     samples_lost: int
-    """Of these, overwritten before they were read."""
+    """Beside these, dropped because the ring was full; must be 0."""
     coalesced: int
     """Content events that shared a read with an earlier one of their stream."""
     coalesced_late: int
