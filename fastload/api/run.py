@@ -152,7 +152,7 @@ def _called(
         metrics=tuple((metric.name, str(metric.unit), str(metric.definition)) for metric in own_metrics.values()),
         gates=tuple(own_gates),
         prompts=items,
-        path=tuple(sys.path),
+        path=tuple(entry for entry in sys.path if isinstance(entry, str)),
     )
     return CalledRun(order, on_frame, own_metrics, own_gates)
 

@@ -21,6 +21,7 @@ import yaml
 from fastload.errors import FastloadError
 from fastload.report.answer import TOKEN_SOURCES, answer
 from fastload.report.cost import cost_lines
+from fastload.report.custom import custom_lines
 from fastload.report.html_style import BOOT, STYLE
 from fastload.report.html_tables import (
     TONES,
@@ -151,6 +152,7 @@ def _throughput(summary: Summary) -> str:
         rows.append(("goodput, requests/s", rate(through.goodput_per_s)))
     rows.append(("tokens", f"{count(tokens.output)} output ({TOKEN_SOURCES[tokens.source]}), {count(tokens.input)} input"))
     rows += [("cost", line.removeprefix("Cost ").strip()) for line in cost_lines(summary.cost)]
+    rows += [("metric", line) for line in custom_lines(summary)]
     return pairs(rows)
 
 
