@@ -41,8 +41,7 @@ def command(descriptor: int) -> int:
 
 
 def _serve(channel: Channel) -> None:
-    from fastload.engine.sinks import Sinks, load_sinks
-    from fastload.stats.facts import LiveFrame
+    from fastload.engine.sinks import Sinks, load_sinks, unpack_frame
     from fastload.stats.result import Summary
 
     sinks = Sinks({}, lambda _: None)
@@ -60,7 +59,7 @@ def _serve(channel: Channel) -> None:
                         return
                     channel.send(what="ready")
                 case "frame" if at == newest:  # what came meanwhile is old
-                    sinks.frame(LiveFrame(**message["frame"]))
+                    sinks.frame(unpack_frame(message["frame"]))
                 case "end":
                     directory = message["directory"]
                     sinks.end(Summary.model_validate_json(message["summary"]), None if directory is None else Path(directory))

@@ -10,9 +10,8 @@ from fastload.errors import FastloadError
 from fastload.plan.model import Plan
 from fastload.plugins import reason
 from fastload.schedule.populations import populations
-from fastload.stats.plugged import load_metrics
 from fastload.verdict.gates import parse_gates
-from fastload.verdict.plugged import gated_metrics, load_gates
+from fastload.verdict.plugged import check_plugins
 from fastload.verdict.stop import parse_stop_rules
 from fastload.workload.assemble import build_work
 
@@ -23,8 +22,8 @@ def check_plan(plan: Plan) -> None:
     Raises:
         FastloadError: an unknown API, a bad gate, stop rule, distribution, prompt file or trace, or a missing or unusable API key.
     """
-    load_metrics(gated_metrics(plan.metrics, parse_gates(plan.slo)))
-    load_gates(plan.gates)
+    parse_gates(plan.slo)
+    check_plugins(plan)
     parse_stop_rules(plan.load.stop, plan.price)
     dialects = [get_dialect(plan.for_target(index).api) for index in range(len(plan.targets))]
     for population in populations(plan):

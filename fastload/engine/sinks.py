@@ -7,13 +7,14 @@ load goes on; frames that find the process busy are dropped, for newer follow.
 
 from __future__ import annotations
 
+import pickle
 import select
 import signal
 import socket
 import subprocess
 import sys
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +69,17 @@ def load_sinks(texts: Iterable[str]) -> dict[str, Sink]:
         check_sink(plugins.name_of(text), sink)
         found[text] = sink
     return found
+
+
+def pack_frame(frame: LiveFrame) -> str:
+    """Return a frame as a text for a message; between processes of one run only."""
+    return b64encode(pickle.dumps(frame)).decode("ascii")
+
+
+def unpack_frame(text: str) -> LiveFrame:
+    """Return the frame of `pack_frame`."""
+    frame: LiveFrame = pickle.loads(b64decode(text))
+    return frame
 
 
 class Sinks:
@@ -148,7 +160,7 @@ class SinkProcess:
     def publish(self, frame: LiveFrame) -> None:
         """Pass the state of the run on, unless the process is so far behind that the channel is full."""
         if not self._channel.closed and not self._busy():
-            self._channel.send(what="frame", frame=asdict(frame))
+            self._channel.send(what="frame", frame=pack_frame(frame))
 
     def close(self) -> None:
         """Do nothing: the load is over, and the result is still to come."""
@@ -162,7 +174,7 @@ class SinkProcess:
             self._note(f"the sinks did not take the result within {END_TIMEOUT_S:g} s; their process is ended")
 
     def _busy(self) -> bool:
-        """Tell whether there is no room for a frame, which has about 500 bytes."""
+        """Tell whether there is no room for a frame, which has about a thousand bytes."""
         return not select.select([], [self._channel], [], 0)[1]
 
     def _receive(self) -> list[Message]:

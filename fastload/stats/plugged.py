@@ -19,11 +19,12 @@ from fastload.samples.layout import RECORD_DTYPE
 from fastload.stats.blocks import exact_block
 from fastload.stats.facts import RunFacts
 from fastload.stats.metrics import METRICS, Records, Values, measured
-from fastload.stats.result import CustomMetric
+from fastload.stats.result import CustomMetric, Throughput
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 """What a gate can name."""
-_TAKEN: Final = frozenset({*METRICS, "errors", "goodput", "requests_per_s", "output_tokens_per_s", "input_tokens_per_s"})
+RESERVED: Final = frozenset({*METRICS, *Throughput.model_fields, "lateness", "errors", "goodput", "missed", "stability"})
+"""Subjects of gates that are fastload's own."""
 
 
 @runtime_checkable
@@ -85,7 +86,7 @@ def check_metric(metric: Any, name: str | None = None) -> None:
     own = metric.name
     if not isinstance(own, str) or not _NAME.fullmatch(own):
         raise FastloadError(f"{called} is called {own!r}", hint="a name has lower case letters, digits and underscores")
-    if own in _TAKEN:
+    if own in RESERVED:
         raise FastloadError(f"{called} is called {own}", why="fastload has one of that name")
     if name is not None and own != name:
         raise FastloadError(f"the metric {name!r} calls itself {own!r}", why="one name must find it, in flags, gates and results")

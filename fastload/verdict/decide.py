@@ -20,7 +20,7 @@ from fastload.stats.summary import summarise
 from fastload.verdict.bottleneck import doubts, hints
 from fastload.verdict.gates import Gate, evaluate, parse_gates
 from fastload.verdict.goodput import good_output_tokens_per_s, goodput_per_s
-from fastload.verdict.plugged import check_plugged, gated_metrics, load_gates
+from fastload.verdict.plugged import check_others, wanted_metrics
 from fastload.verdict.validity import ABORTED, judge
 
 
@@ -35,7 +35,7 @@ def assess(
     gates = parse_gates(facts.plan.slo)
     records = final(collector.records())
     measured = summarise(facts, collector)
-    custom = custom_metrics(load_metrics(gated_metrics(facts.plan.metrics, gates)), facts, records)
+    custom = custom_metrics(load_metrics(wanted_metrics(facts.plan)), facts, records)
     measured = measured.model_copy(update={"metrics": custom})
     reasons = [*judge(facts, measured), *doubts(measured, client)]
     good = _with_goodput(gates, facts, records, measured)
@@ -43,7 +43,7 @@ def assess(
     cost = cost_of(facts.plan.price, good.throughput, good.tokens, good.run.total_s, good_tokens)
     found = {"cost": cost, "client": client, "server": servers, "hints": hints(measured, client, servers)}
     good = good.model_copy(update=found)
-    checks = [*evaluate(gates, measured), *check_plugged(load_gates(facts.plan.gates), good)]
+    checks = [*evaluate(gates, measured), *check_others(facts.plan, good)]
     status, code = decide(reasons, measured.requests, checks, facts.interrupted)
     if reasons:
         checks = [check.model_copy(update={"status": "INVALID"}) for check in checks]

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fastload import plugins
 from fastload.errors import FastloadError
 from fastload.stats.metrics import METRICS
 from fastload.stats.result import CheckResult, Quantiles, Summary
+from fastload.verdict.plugged import own_gates
 
 STATS: Final = ("mean", "min", "p50", "p75", "p90", "p95", "p99", "p999", "max")
 RATES: Final = ("requests_per_s", "output_tokens_per_s", "input_tokens_per_s")
@@ -95,12 +95,6 @@ def parse_gate(text: str) -> Gate:
             raise FastloadError(f"the SLO {text!r} has {given}", hint="latency takes us, ms or s")
         scale = _MS_OF_UNIT[unit]
         return Gate(tidy, subject, stat, match["op"], number * scale, unit, scale)
-    if subject not in (ERRORS, *RATES) and plugins.known(
-        "metrics", subject
-    ):  # of another package: its values are in the unit it names
-        if unit:
-            raise FastloadError(f"the SLO {text!r} has the unit {unit!r}", hint=f"{subject} takes a bare number, in its own unit")
-        return Gate(tidy, subject, _stat(text, match["stat"]), match["op"], number, unit, 1.0)
     if subject not in (ERRORS, *RATES):
         known = ", ".join((*METRICS, ERRORS, *RATES))
         raise FastloadError(f"the SLO {text!r} names the unknown metric {subject!r}", hint=f"known are {known}")
@@ -115,8 +109,8 @@ def parse_gate(text: str) -> Gate:
 
 
 def parse_gates(texts: Iterable[str]) -> list[Gate]:
-    """Return the gates of a plan, in order; raises like `parse_gate`."""
-    return [parse_gate(text) for text in texts]
+    """Return the gates of a plan, in order, but those on metrics of other packages; raises like `parse_gate`."""
+    return [parse_gate(text) for text in own_gates(texts)]
 
 
 def evaluate(gates: Iterable[Gate], summary: Summary) -> list[CheckResult]:
@@ -131,11 +125,7 @@ def measure(gate: Gate, summary: Summary) -> Measured:
         return Measured(summary.requests.failed / counted if counted else None, counted)
     if gate.stat is None:
         return Measured(getattr(summary.throughput, gate.subject), summary.requests.completed)
-    block: Quantiles | None
-    if gate.subject in METRICS:
-        block = getattr(summary.latency_ms, gate.subject)
-    else:
-        block = summary.metrics[gate.subject].quantiles if summary.metrics and gate.subject in summary.metrics else None
+    block: Quantiles | None = getattr(summary.latency_ms, gate.subject)
     if block is None:
         return Measured(None, 0)
     return Measured(getattr(block, gate.stat), block.count)
@@ -164,8 +154,6 @@ def _check(gate: Gate, measured: Measured, summary: Summary) -> CheckResult:
 
 def _why_no_data(gate: Gate, summary: Summary) -> str:
     """Return the most likely reason that the subject of a gate has no value."""
-    if summary.metrics and gate.subject in summary.metrics and (error := summary.metrics[gate.subject].error) is not None:
-        return error
     if summary.run.duration_s == 0:
         return "the load stopped before the measured window began; shorten --warmup"
     if summary.requests.completed == 0:

@@ -2,8 +2,7 @@
 
 A request has one TTFT, not a p99 of it, so the limit of a latency gate is applied to the request's own value whatever the
 gate's statistic. A request has many gaps; its `itl` is their mean, (last - first content event) / (events - 1), as in vLLM's
-goodput. Gates on errors and rates, and gates with > or >=, say nothing about one request and are left out, and so are those on
-metrics of other packages.
+goodput. Gates on errors and rates, and gates with > or >=, say nothing about one request and are left out.
 
 Pure. Invariant: a request without the value a gate needs did not meet it.
 """
@@ -39,7 +38,7 @@ def good_records(gates: Sequence[Gate], facts: RunFacts, records: Records) -> Re
 
     None without a gate that applies to a single request, or without a measured window.
     """
-    applicable = [gate for gate in gates if gate.subject in METRICS and gate.operator in ("<", "<=")]
+    applicable = [gate for gate in gates if gate.stat is not None and gate.operator in ("<", "<=")]
     if not applicable or window_s(facts) == 0:
         return None
     chosen = records[ended_inside(facts, records)]

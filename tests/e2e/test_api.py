@@ -200,7 +200,7 @@ def test_metric_of_the_caller(server: Mock, tmp_path: Path) -> None:
     assert found.count == len(rows) == 12
     assert (found.mean, found.max) == (pytest.approx(np.mean(expected)), pytest.approx(max(expected)))
     assert found.p50 == pytest.approx(np.quantile(expected, 0.5, method="inverted_cdf"))
-    assert [(check.name, check.limit) for check in summary.verdict.checks] == [("pace.p50", "> 0.5")]
+    assert [(check.name, check.limit) for check in summary.verdict.checks] == [("pace.p50", "> 0.5 events/s")]
 
 
 def test_metric_of_the_caller_that_fails(server: Mock) -> None:

@@ -18,12 +18,13 @@ from fastload.samples.layout import RECORD_DTYPE, Outcome
 from fastload.stats.plugged import custom_metrics, load_metrics
 from fastload.stats.result import CheckResult, Summary
 from fastload.verdict.decide import decide
-from fastload.verdict.gates import evaluate, parse_gate
-from fastload.verdict.plugged import check_plugged, gated_metrics, load_gates
+from fastload.verdict.gates import parse_gate, parse_gates
+from fastload.verdict.plugged import check_others, load_gates, metric_gates, own_gates, wanted_metrics
 from fastload.workload.datasets import load_data_set
 from fastload.workload.sources import make_source
 from tests.support.packages import install
 
+URL: Final = "http://127.0.0.1:1"
 MODULE: Final = """
 import numpy as np
 
@@ -178,7 +179,7 @@ def test_metric_that_fails_says_why(package: None) -> None:
     assert found["late"].quantiles is None
     assert "nothing" in (found["late"].error or "")
     summary = summary_of().model_copy(update={"metrics": found})
-    (check,) = evaluate([parse_gate("late.p99<5")], summary)
+    (check,) = check_others(Plan.of(host=URL, slo="late.p99<5"), summary)
     assert (check.status, check.value) == ("FAIL", None)
     assert "nothing" in (check.hint or "")
 
@@ -198,28 +199,48 @@ def test_metric_is_checked_before_the_run(package: None, text: str, words: str) 
 
 
 def test_gate_on_a_metric(package: None) -> None:
-    """`--slo` may name an installed metric, with a bare number, and that asks for the metric."""
-    gate = parse_gate("n_events.p50>=20")
-    assert gated_metrics((), [gate]) == ["n_events"]
-    assert gated_metrics(("n_events:10",), [gate]) == ["n_events:10"]
+    """`--slo` may name an installed metric, with a bare number in the metric's unit, and that asks for the metric."""
+    assert wanted_metrics(Plan.of(host=URL, slo="n_events.p50>=20")) == ["n_events"]
+    plan = Plan.of(host=URL, slo=["ttft.p99<1s", "N_events.median >= 20"], metrics="n_events:10")
+    assert wanted_metrics(plan) == ["n_events:10"]
+    assert own_gates(plan.slo) == ["ttft.p99<1s"]
+    assert [gate.subject for gate in parse_gates(plan.slo)] == ["ttft"]
     found = custom_metrics(load_metrics(["n_events:10"]), Window, records(1, 2, 3))  # type: ignore[arg-type]
-    (check,) = evaluate([gate], summary_of().model_copy(update={"metrics": found}))
-    assert (check.name, check.status, check.value, check.limit, check.n) == ("n_events.p50", "PASS", 20, ">= 20", 3)
-    assert "takes a bare number" in message(lambda: parse_gate("n_events.p50>20ms"))
-    assert "names no statistic" in message(lambda: parse_gate("n_events>20"))
+    (check,) = check_others(plan, summary_of().model_copy(update={"metrics": found}))
+    assert (check.name, check.status, check.value, check.limit, check.n) == ("n_events.p50", "PASS", 20, ">= 20 events", 3)
+
+
+@pytest.mark.parametrize("text", ["n_events.p50>20ms", "n_events>20", "n_events.p12<3", "n_events.p50=3"])
+def test_gate_on_a_metric_that_cannot_be_read(package: None, text: str) -> None:
+    """A unit, no statistic, an unknown one or no comparison is a line that says how to write it."""
+    assert "n_events is a metric of another package - write it as n_events.p50<5" in message(lambda: metric_gates([text]))
+
+
+def test_no_data_fails_a_gate_on_a_metric(package: None) -> None:
+    """A metric without a value in the measured window fails its gate."""
+    found = custom_metrics(load_metrics(["n_events"]), Window, records(0))  # type: ignore[arg-type]
+    (check,) = check_others(Plan.of(host=URL, slo="n_events.p50<5"), summary_of().model_copy(update={"metrics": found}))
+    assert (check.status, check.value, check.n) == ("FAIL", None, 0)
+    assert (check.hint or "").startswith("no data: no completed request")
 
 
 def test_unknown_subject_is_still_refused(package: None) -> None:
-    """A name that no package has is an unknown metric."""
-    assert "unknown metric 'n_event'" in message(lambda: parse_gate("n_event.p50>20"))
+    """A name that no package has is an unknown metric, and fastload's own names stay its own."""
+    assert "unknown metric 'n_event'" in message(lambda: parse_gates(["n_event.p50>20"]))
+    assert own_gates(["ttft.p50<1s", "errors<1%"]) == ["ttft.p50<1s", "errors<1%"]
+    assert parse_gate("ttft.p50<1s").subject == "ttft"
 
 
-def test_gates_judge(package: None) -> None:
+def test_gates_judge(package: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gate's check is taken as it is; one that raises or answers with nonsense has failed, with the reason."""
-    checks = check_plugged({**load_gates(["passing", "limit:7", "raising"]), "odd": lambda summary: True}, summary_of())  # type: ignore[dict-item, return-value]
+    monkeypatch.setattr(plugins, "_OFFERED", {("gates", "odd"): lambda summary: True})
+    checks = check_others(Plan.of(host=URL, gates=["passing", "limit:7", "raising", "odd"]), summary_of())
     assert [(check.name, check.status) for check in checks] == [
-        ("passing", "PASS"), ("limit", "FAIL"), ("raising", "FAIL"), ("odd", "FAIL")
-    ]  # fmt: skip
+        ("passing", "PASS"),
+        ("limit", "FAIL"),
+        ("raising", "FAIL"),
+        ("odd", "FAIL"),
+    ]
     assert checks[1].limit == "7"
     assert "KeyError" in (checks[2].hint or "")
     assert "gave a bool in place of a CheckResult" in (checks[3].hint or "")
@@ -241,12 +262,12 @@ def test_no_gate_is_refused(package: None) -> None:
 
 def test_prompts_of_a_source(package: None) -> None:
     """`--dataset NAME:ARG` gives the source's items in order, as a file's are, and a run repeats them."""
-    plan = Plan.of(host="http://127.0.0.1:1", dataset="three:2")
+    plan = Plan.of(host=URL, dataset="three:2")
     source = make_source(plan.prompts)
     asked = [source.ask(index, 0.0).prompt.messages[0]["content"] for index in range(3)]
     assert asked == ["number 0", "number 1", "number 0"]
     assert len(load_data_set("three").prompts) == 3
-    assert make_source(Plan.of(host="http://127.0.0.1:1", dataset="three", once=True).prompts).total == 3
+    assert make_source(Plan.of(host=URL, dataset="three", once=True).prompts).total == 3
 
 
 @pytest.mark.parametrize(
