@@ -14,8 +14,7 @@ from fastload.report.tables import COLUMNS
 from fastload.samples import layout
 from fastload.stats.facts import LiveFrame
 from fastload.stats.metrics import METRICS
-from fastload.stats.result import Generator, Requests, Throughput, Tokens
-from fastload.verdict.gates import STATS
+from fastload.stats.result import Generator, Quantiles, Requests, Throughput, Tokens
 
 _MODELS: Final = (("throughput", Throughput), ("requests", Requests), ("tokens", Tokens), ("generator", Generator))
 _RECORD: Final = """\
@@ -34,7 +33,7 @@ def metrics_page() -> str:
         "# Metrics\n",
         "What the definitions mean, and why they are these: [metrics](../metrics.md).\n",
         "## Latencies\n",
-        f"In a summary under `latency_ms`; a gate takes one of {', '.join(map(code, STATS))} of them.\n",
+        f"In a summary under `latency_ms`, each with {', '.join(map(code, Quantiles.model_fields))}. [Gates](../metrics.md#gates).\n",
         table(("name", "label", "unit", "definition", "one sample is"), latencies),
     ]
     for place, model in _MODELS:
