@@ -14,6 +14,7 @@ from fastload.plan.model import Plan
 from fastload.plan.prompts_section import Prompts
 from fastload.plan.units import parse_duration_s
 from fastload.verdict.gates import parse_gate, parse_metric
+from fastload.verdict.plugged import own_gates
 
 WARMUP_SHARE: Final = 0.25
 """Of a step: users start within its first second, and a server needs a while to settle at a new load."""
@@ -38,7 +39,7 @@ def base_plan(plan: Plan, flags: Mapping[str, Any], over: str) -> Plan:
     own = next((target for target in plan.targets if target.users is not None or target.rate is not None), None)
     if own is not None:
         raise FastloadError(f"target {own.name} has a load of its own", hint="give targets weights (name=URL@weight) instead")
-    asked = [parse_gate(text) for text in plan.slo]
+    asked = [parse_gate(text) for text in own_gates(plan.slo)]
     asked += [parse_metric(rule.metric, f"the rule for {rule.metric}") for rule in plan.rules if not isinstance(rule, str)]
     staged = next((gate.name for gate in asked if gate.phase is not None or gate.each_phase), None)
     if staged is not None:

@@ -30,10 +30,11 @@ _COMMANDS: Final[dict[str, str]] = {
     "merge": "Put results of several hosts or runs together into one.",
     "data": "List the data sets, fetch one, look into a file.",
     "ctl": "Watch a running load and change it.",
+    "plugins": "List what installed packages add.",
     "doctor": "Check this machine: limits, clocks, priorities.",
 }
 """Every subcommand: module `fastload.cli.NAME`, its `command`, and what the group's help says of it."""
-_HIDDEN: Final = frozenset({"_aside", "_control"})
+_HIDDEN: Final = frozenset({"_aside", "_control", "_run", "_sinks"})
 """Commands that fastload starts itself."""
 
 _MOST_USED: Final = (

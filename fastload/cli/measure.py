@@ -6,6 +6,8 @@ Knows nothing of how a run is carried out. Invariant: stdout carries the report,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from fastload.cli.flags_observe import NOTHING, Observing, beside, push_final
@@ -14,6 +16,7 @@ from fastload.cli.outputs import STDOUT, Outputs, check_outputs, report_console
 from fastload.cli.prepare import check_plan
 from fastload.cli.report import add_page
 from fastload.cli.store import store_result
+from fastload.engine.commands import CommandSource
 from fastload.engine.supervisor import run_load
 from fastload.errors import ExitCode
 from fastload.plan.model import Plan
@@ -25,8 +28,16 @@ from fastload.stats.result import Summary
 from fastload.verdict.decide import assess
 
 
-def measure(plan: Plan, outputs: Outputs, wanted: Controls = NO_CONTROLS, observe: Observing = NOTHING) -> tuple[Summary, ExitCode]:
+def measure(
+    plan: Plan,
+    outputs: Outputs,
+    wanted: Controls = NO_CONTROLS,
+    observe: Observing = NOTHING,
+    watchers: Sequence[CommandSource] = (),
+) -> tuple[Summary, ExitCode]:
     """Run a plan, store and print its result; return the summary and the exit code that goes with it.
+
+    `watchers` are shown the run while it goes on, beside the view and the sources of commands.
 
     Raises:
         FastloadError: the plan cannot be run or the result not be written.
@@ -40,7 +51,7 @@ def measure(plan: Plan, outputs: Outputs, wanted: Controls = NO_CONTROLS, observ
         beside(plan, observe) as aside,
     ):
         # Without a view no frames are asked for, so that nothing is computed that nobody sees.
-        facts, collector = run_load(plan, view.update if view.active else None, sources, aside)
+        facts, collector = run_load(plan, view.update if view.active else None, [*sources, *watchers], aside)
         found = None if aside is None else aside.facts()
     servers, client = observed(found, facts, collector)
     summary, code = assess(facts, collector, client, servers)

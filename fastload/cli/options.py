@@ -44,6 +44,8 @@ PLAN_OPTIONS: Final[tuple[Decorator, ...]] = (
         help="Graded rules: llm-stress, constant-rate, race-health; exit 1 if CRITICAL.",
     ),
     option("Result", "--fail-on", metavar="LEVEL", key="fail_on", help="Rule level that is exit 1: critical (default), warning."),
+    option("Result", "--gate", metavar="NAME", multiple=True, key="gates", help="Gate of another package, NAME[:ARG]."),
+    option("Result", "--metric", metavar="NAME", multiple=True, key="metrics", help="Metric of another package, NAME[:ARG]."),
     option("Other", "-c", "--config", metavar="FILE", type=FILE, help="Plan file (YAML); flags win over it."),
     option("Other", "--debug", is_flag=True, expose_value=False, help="Print the traceback of an error."),
 )

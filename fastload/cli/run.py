@@ -9,12 +9,14 @@ import click
 from fastload.cli.flags_observe import observe_options, observing
 from fastload.cli.live_control import control_options, controls
 from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
+from fastload.errors import FastloadError
 
 
 @click.command(cls=GroupedCommand, name="run", short_help="Load a server and report what was measured.")
 @plan_options
 @output_options
 @option("Result", "--dry-run", is_flag=True, help="Print the schedule and the first requests; send nothing.")
+@option("Result", "--sink", metavar="NAME", multiple=True, help="Tell this sink of another package, NAME[:ARG].")
 @control_options
 @observe_options
 @click.pass_context
@@ -27,6 +29,7 @@ def command(
     no_live: bool,
     quiet: bool,
     dry_run: bool,
+    sink: tuple[str, ...],
     control: str | None,
     control_token_env: str,
     no_control: bool,
@@ -49,14 +52,20 @@ def command(
 
     from fastload.cli.measure import measure
     from fastload.cli.outputs import Outputs
+    from fastload.cli.telling import telling
 
     outputs = Outputs(out, json_file, live=not no_live, quiet=quiet)
     wanted = controls(control, control_token_env, no_control)
     if len(plan.targets) > 1 and plan.contest.mode == "comparison":
+        if sink:
+            raise FastloadError("--sink has no use in a comparison", why="it is several runs")
         from fastload.cli.contest import run_comparison
 
         return run_comparison(plan, outputs)
-    code = measure(plan, outputs, wanted, observing(plan, context.params))[1]
+    with telling(sink) as sinks:
+        summary, code = measure(plan, outputs, wanted, observing(plan, context.params), sinks)
+        for one in sinks:
+            one.finish(summary, out)
     if len(plan.targets) > 1 and plan.contest.mode == "race" and out is not None and not quiet:
         from fastload.cli.compare import compare_endpoints, show
 

@@ -44,7 +44,7 @@ _BOUNDS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """One layer of a plan, and what errors call it; the flags are called by their own names."""
 
     name: str
@@ -63,10 +63,15 @@ def load_plan(config: Path | None, flags: Mapping[str, Any], defaults: Mapping[s
     Raises:
         FastloadError: anything unreadable, unknown, contradictory or out of range.
     """
-    given = _Source("the flags", normal_plan(flags, "the flags"), flags=True)
-    file = _Source(str(config), {} if config is None else normal_plan(read_yaml(config), str(config)))
+    given = Source("the flags", normal_plan(flags, "the flags"), flags=True)
+    file = Source(str(config), {} if config is None else normal_plan(read_yaml(config), str(config)))
+    return checked_plan(given, file, defaults)
+
+
+def checked_plan(given: Source, file: Source, defaults: Mapping[str, Any] | None = None) -> Plan:
+    """Return the plan that what was given makes over a file, each in its one spelling; like `load_plan`."""
     ready = _ready(given, file)
-    below = _Source("the defaults", normal_plan(defaults or {}, "the defaults"))
+    below = Source("the defaults", normal_plan(defaults or {}, "the defaults"))
     stated = merge(merge(ready.data, file.data), given.data)
     written = merge(file.data, given.data)
     merged = merge(without_default_length(yielding(below.data, stated), stated), merge(yielding(ready.data, written), written))
@@ -82,19 +87,19 @@ def load_plan(config: Path | None, flags: Mapping[str, Any], defaults: Mapping[s
     return plan
 
 
-def _ready(given: _Source, file: _Source) -> _Source:
+def _ready(given: Source, file: Source) -> Source:
     """Return the ready-made plan the flags, else the file, name, and take the name out of both."""
     name = given.data.pop("plan", None)
     from_file = file.data.pop("plan", None)
     name = from_file if name is None else name
     if name is None:
-        return _Source("", {})
+        return Source("", {})
     if not isinstance(name, str):
         raise FastloadError(
             f"plan in {file.name} is {name!r}: it must be the name of a ready-made plan", hint="see fastload plan --list"
         )
     source = f"the ready-made plan {name}"
-    return _Source(source, normal_plan(parse_yaml(ready_text(name), source), source))
+    return Source(source, normal_plan(parse_yaml(ready_text(name), source), source))
 
 
 def _targets(targets: Sequence[object]) -> list[object]:
@@ -113,7 +118,7 @@ def _fault(error: ErrorDetails) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _explained(error: ErrorDetails, merged: Mapping[str, Any], sources: Sequence[_Source]) -> FastloadError:
+def _explained(error: ErrorDetails, merged: Mapping[str, Any], sources: Sequence[Source]) -> FastloadError:
     """Return the user's line for pydantic's first complaint: flag or key, value, what it must be."""
     path = [step for step in error["loc"] if step != "[key]"]
     name = _name_of(path, sources)
@@ -142,7 +147,7 @@ def _target_of(path: Sequence[str | int], merged: Mapping[str, Any]) -> str:
     return f"target {called}: "
 
 
-def _name_of(path: Sequence[str | int], sources: Sequence[_Source]) -> str:
+def _name_of(path: Sequence[str | int], sources: Sequence[Source]) -> str:
     """Return `--users` for a value a flag gave, `load.users in plan.yaml` for one of a file."""
     # Of a section the value's own key must be in the layer: `load` is in most of them.
     needed = min(2, len(path)) if path and path[0] in SECTIONS else 1

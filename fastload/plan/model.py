@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -110,6 +111,10 @@ class Plan(Frozen):
     """Graded rules: presets by name and rules of one's own, as `fastload.verdict.rules` reads them. Not part of the plan's hash."""
     fail_on: FailOn = "critical"
     """From which level on a rule makes the exit code 1. Not part of the plan's hash."""
+    gates: Texts = ()
+    """Gates of other packages, `NAME` or `NAME:ARG`; see docs/plugins.md."""
+    metrics: Texts = ()
+    """Metrics of other packages, `NAME` or `NAME:ARG`; those that `slo` names need not be listed."""
 
     @model_validator(mode="before")
     @classmethod
@@ -158,6 +163,31 @@ class Plan(Frozen):
         if path is not None and not 0 < len(path.encode()) < 108:
             raise ValueError(f"the unix socket path has {len(path.encode())} bytes: the kernel takes 1 to 107")
         return path
+
+    @classmethod
+    def of(cls, **keys: Any) -> Plan:
+        """Return the plan that keywords say, with the keys of a plan file: `Plan.of(host=URL, users=50, duration="10s")`.
+
+        A key of a section may stand alone where only one section has it (`users` is `load.users`); sections do as mappings
+        (`prompts={"file": "p.jsonl"}`). `plan="chat"` names a ready-made plan.
+
+        Raises:
+            FastloadError: as for a plan file: an unknown key, a contradiction, a value out of range.
+        """
+        from fastload.plan.keywords import plan_of
+
+        return plan_of(None, keys)
+
+    @classmethod
+    def from_yaml(cls, source: str | Path | Mapping[str, Any], **keys: Any) -> Plan:
+        """Return the plan of a YAML text, of a YAML file (a `Path`) or of a mapping with its keys; keywords win over it.
+
+        Raises:
+            FastloadError: as `of` does.
+        """
+        from fastload.plan.keywords import plan_of
+
+        return plan_of(source, keys)
 
     @property
     def target(self) -> Target:

@@ -19,6 +19,7 @@ import yaml
 
 from fastload.report.answer import TOKEN_SOURCES, answer
 from fastload.report.cost import cost_lines
+from fastload.report.custom import custom_lines
 from fastload.report.histograms_file import read_histograms
 from fastload.report.html_page import figures, page_of, write_page
 from fastload.report.html_tables import (
@@ -151,6 +152,7 @@ def _throughput(summary: Summary) -> str:
         rows.append(("goodput, requests/s", rate(through.goodput_per_s)))
     rows.append(("tokens", f"{count(tokens.output)} output ({TOKEN_SOURCES[tokens.source]}), {count(tokens.input)} input"))
     rows += [("cost", line.removeprefix("Cost ").strip()) for line in cost_lines(summary.cost)]
+    rows += [("metric", line) for line in custom_lines(summary)]
     return pairs(rows)
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from fastload.report.answer import TOKEN_SOURCES, answer, gates
 from fastload.report.cost import cost_lines
+from fastload.report.custom import custom_lines
 from fastload.report.words import count, ms, percent, printable, rate, size, us
 from fastload.stats.metrics import METRICS
 from fastload.stats.result import Quantiles, Summary
@@ -86,7 +87,7 @@ def _through(summary: Summary) -> str:
     if through.goodput_per_s is not None:
         parts.append(f"goodput {rate(through.goodput_per_s)} requests/s")
     parts.append(f"{count(summary.tokens.output)} output tokens ({TOKEN_SOURCES[summary.tokens.source]})")
-    lines = [", ".join(parts) + ".", *(f"{plain(line.strip())}." for line in cost_lines(summary.cost))]
+    lines = [", ".join(parts) + ".", *(f"{plain(line.strip())}." for line in [*cost_lines(summary.cost), *custom_lines(summary)])]
     return "\n\n".join(lines)
 
 

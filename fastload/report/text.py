@@ -16,6 +16,7 @@ from rich.text import Text
 
 from fastload.report.answer import NOT_JUDGED, TOKEN_SOURCES, answer, gate_words
 from fastload.report.cost import cost_lines
+from fastload.report.custom import custom_lines
 from fastload.report.words import count, ms, percent, plural, printable, rate, size, us
 from fastload.stats.metrics import METRICS
 from fastload.stats.result import CheckResult, ErrorGroup, Quantiles, Summary
@@ -99,7 +100,9 @@ def _throughput(summary: Summary) -> RenderableType:
     if through.goodput_per_s is not None:
         parts.append(f"goodput {rate(through.goodput_per_s)} requests/s")
     ledger = f"{count(tokens.output)} output tokens ({TOKEN_SOURCES[tokens.source]}), {count(tokens.input)} input"
-    return Group(Text(", ".join(parts), style="bold"), Text(ledger), *(Text(line) for line in cost_lines(summary.cost)))
+    return Group(
+        Text(", ".join(parts), style="bold"), Text(ledger), *map(Text, cost_lines(summary.cost)), *map(Text, custom_lines(summary))
+    )
 
 
 def _errors(errors: list[ErrorGroup]) -> list[RenderableType]:

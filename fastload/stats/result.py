@@ -61,12 +61,19 @@ class Host(_Model):
     """The machine the load came from."""
 
     hostname: str
+    """Its name."""
     cpus: int
+    """Cores this process may use."""
     cpu_model: str
+    """As the kernel names it."""
     memory_bytes: int
+    """All of it."""
     kernel: str
+    """Release."""
     python: str
+    """Version."""
     nofile: int
+    """Soft limit of open files."""
 
 
 class Build(_Model):
@@ -105,15 +112,18 @@ class Run(_Model):
     """What was run, where and when."""
 
     id: str
+    """12 hex digits."""
     started_at: str
     """ISO 8601, UTC."""
     duration_s: float
     """Length of the measured window."""
     plan_hash: str
+    """Equal for plans that ask for the same load of the same server."""
     plan: dict[str, Any]
     """The plan without secrets."""
     host: Host
     version: str
+    """Of fastload."""
     load_s: float
     """From the start of the load to its stop, warm-up included."""
     total_s: float
@@ -142,6 +152,7 @@ class Clock(_Model):
     """How the arrival of tokens was stamped, and the error bar of it."""
 
     receive: Literal["kernel", "user"]
+    """Whose stamps they are."""
     offset_steps: int
     """Steps of the wall clock noticed during the run."""
     stamp_lag_us: ShortQuantiles | None
@@ -151,7 +162,9 @@ class Clock(_Model):
     coalesced_late_ratio: float | None
     """Those that did because the client looked late, of all content events."""
     reads_kernel: int
+    """Reads with the kernel's stamp."""
     reads_user: int
+    """Reads without."""
     stamp_error_us: StampError | None
     """Only where the server writes its clock into its events."""
 
@@ -160,12 +173,17 @@ class Requests(_Model):
     """The ledger of the whole run, warm-up and drain included: started = completed + failed + cancelled."""
 
     started: int
+    """Put on a wire, or given up before that."""
     completed: int
+    """Answered to the end without an error."""
     failed: int
+    """Ended by an error."""
     cancelled: int
+    """Given up by this side: the plan's share, or the end of the drain."""
     missed: int | None
     """Scheduled but never started; always 0 in closed loop; null for one endpoint of several."""
     attempts: int
+    """How often they were put on a wire."""
     retried: int | None = None
     """Failed attempts that were followed by another; they are in no other count. Null for one endpoint of several."""
     shortened: int = 0
@@ -176,9 +194,13 @@ class ErrorGroup(_Model):
     """Failures of one kind and HTTP status; cancelled requests are no failures."""
 
     kind: ErrorKind
+    """What went wrong."""
     status: int | None
+    """HTTP status; null without a response head."""
     count: int
+    """Requests."""
     example: str | None
+    """What one of them said."""
 
 
 class Tokens(_Model):
@@ -198,8 +220,11 @@ class Throughput(_Model):
     """Counts inside the measured window / its length."""
 
     requests_per_s: float | None
+    """Completed requests that ended in it."""
     output_tokens_per_s: float | None
+    """Content events in it, scaled by the server's usage where it gave one."""
     input_tokens_per_s: float | None
+    """Of requests that ended in it; null where the server told none."""
     goodput_per_s: float | None
     """Requests a second that met every SLO a single request can meet; null without such an SLO."""
 
@@ -219,38 +244,75 @@ class Latency(_Model):
     stall: Quantiles | None
 
 
+class CustomMetric(_Model):
+    """A metric of another package, of completed requests sent inside the measured window."""
+
+    unit: str
+    """As the metric says it."""
+    definition: str
+    """As the metric says it."""
+    quantiles: Quantiles | None
+    """In its unit; null without data."""
+    error: str | None
+    """Why it could not be computed; null when it could."""
+
+
 class Worker(_Model):
     """One worker process."""
 
     index: int
+    """From 0."""
     cpu: int | None
+    """Core it was pinned to; null where it was not."""
     pid: int
+    """Process id."""
     realtime: bool
+    """It had real-time priority."""
     died: str | None
+    """Why it ended early; null when it did not."""
     users: int
+    """Users it had."""
     started: int
+    """Requests it started."""
     samples_written: int
+    """Token samples and request records it wrote."""
     samples_read: int
+    """Of these, taken in by the supervisor."""
     samples_lost: int
+    """Beside these, dropped because the ring was full; must be 0."""
     coalesced: int
+    """Content events that shared a read with an earlier one of their stream."""
     coalesced_late: int
+    """Of these, because it looked late."""
     reads_kernel: int
+    """Reads with the kernel's stamp."""
     reads_user: int
+    """Reads without."""
     offset_steps: int
+    """Steps of the wall clock it noticed."""
     stamp_lag_us: ShortQuantiles | None
+    """Moment of the read - receive stamp."""
     loop_stall_ms: ShortQuantiles | None
+    """How late its heartbeat ran."""
     lateness_ms: Quantiles | None
+    """Sent - scheduled."""
     cpu_s: float
+    """Time it computed."""
     rss_peak_bytes: int
+    """Peak of its resident memory."""
     pss_bytes: int | None
+    """Proportional set size near the end of the load; null where the kernel does not tell."""
 
 
 class Generator(_Model):
     """Can the run be trusted, and what did measuring cost."""
 
     valid: bool
+    """The numbers are about the server."""
     reasons: list[str]
+    """Why they are not."""
     samples_lost: int
+    """Must be 0."""
     lateness_ms: Quantiles | None
     """Sent - scheduled, of every request sent inside the measured window."""
     own_lateness_ms: Quantiles | None
@@ -333,6 +395,8 @@ class Verdict(_Model):
 
     status: Status
     checks: list[CheckResult]
+    exit_code: int | None = None
+    """What `fastload run` ends with for it; null where no run was judged."""
 
 
 class Summary(_Model):
@@ -359,6 +423,8 @@ class Summary(_Model):
     """The machine of the load; null where it was not sampled."""
     server: dict[str, ServerSide] | None = None
     """Each server's own account, by target; only with `--scrape`."""
+    metrics: dict[str, CustomMetric] | None = None
+    """Of other packages, by name; null where none was asked for."""
     hints: list[str] = []
     """Where the time went, as far as it stands out."""
     verdict: Verdict

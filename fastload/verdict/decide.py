@@ -15,6 +15,7 @@ from fastload.stats.collected import Samples
 from fastload.stats.cost import cost_of
 from fastload.stats.facts import RunFacts
 from fastload.stats.metrics import Records, final
+from fastload.stats.plugged import custom_metrics, load_metrics
 from fastload.stats.result import CheckResult, Requests, Status, Summary, Throughput, Verdict
 from fastload.stats.serverside import ServerSide
 from fastload.stats.summary import summarise
@@ -23,6 +24,7 @@ from fastload.verdict.checks import evaluate, fails
 from fastload.verdict.gates import Gate
 from fastload.verdict.goodput import good_output_tokens_per_s, goodput_per_s
 from fastload.verdict.measure import Evidence
+from fastload.verdict.plugged import check_others, wanted_metrics
 from fastload.verdict.rules import capacity_hints, judge_rules, rules_of
 from fastload.verdict.scopes import gates_of
 from fastload.verdict.validity import ABORTED, judge
@@ -40,25 +42,26 @@ def assess(
     """
     plan = facts.plan
     gates, rules = gates_of(plan), rules_of(plan)
+    records = final(collector.records())
     measured = summarise(facts, collector)
+    custom = custom_metrics(load_metrics(wanted_metrics(plan)), facts, records)
+    measured = measured.model_copy(update={"metrics": custom})
     reasons = [*judge(facts, measured), *doubts(measured, client)]
     evidence = Evidence(facts, collector, measured, gates)
-    checks = [*evaluate(gates, evidence), *judge_rules(rules, evidence)]
-    status, code = decide(reasons, measured.requests, checks, facts.interrupted, plan.fail_on)
-    if reasons:
-        checks = [check.model_copy(update={"status": "INVALID"}) for check in checks]
-    records = final(collector.records())
+    capacity = [] if reasons else capacity_hints(plan, evidence)
     good = _with_goodput(gates, facts, records, measured)
     good_tokens = good_output_tokens_per_s(gates, facts, records)
     cost = cost_of(plan.price, good.throughput, good.tokens, good.run.total_s, good_tokens)
+    found = {"cost": cost, "client": client, "server": servers, "hints": [*hints(measured, client, servers), *capacity]}
+    good = good.model_copy(update=found)
+    checks = [*evaluate(gates, evidence), *judge_rules(rules, evidence), *check_others(plan, good)]
+    status, code = decide(reasons, measured.requests, checks, facts.interrupted, plan.fail_on)
+    if reasons:
+        checks = [check.model_copy(update={"status": "INVALID"}) for check in checks]
     summary = good.model_copy(
         update={
-            "cost": cost,
-            "client": client,
-            "server": servers,
-            "hints": [*hints(measured, client, servers), *([] if reasons else capacity_hints(plan, evidence))],
             "generator": measured.generator.model_copy(update={"valid": not reasons, "reasons": reasons}),
-            "verdict": Verdict(status=status, checks=checks),
+            "verdict": Verdict(status=status, checks=checks, exit_code=code),
         }
     )
     return summary, code

@@ -12,18 +12,19 @@ from fastload.errors import FastloadError
 from fastload.plan.model import Plan
 from fastload.plan.phases import phases_of
 from fastload.verdict.gates import GOODPUT, MISSED, Gate, nearest, parse_gate, parse_metric
+from fastload.verdict.plugged import own_gates
 
 GOODPUTS = (GOODPUT, "goodput_per_s")
 
 
 def gates_of(plan: Plan) -> list[Gate]:
-    """Return the gates of a plan, in order.
+    """Return the gates of a plan, in order, but those on metrics of other packages.
 
     Raises:
         FastloadError: one does not parse, or asks for an endpoint, a stage or a goodput that the plan has not (exit code 2).
     """
     gates = []
-    for text in plan.slo:
+    for text in own_gates(plan.slo):
         gates += resolve(parse_gate(text), plan, f"the SLO {text!r}")
     for gate in gates:
         check_goodput(gate, gates, f"the SLO '{gate.name}{gate.shown_limit.replace(' ', '')}'")
@@ -71,7 +72,8 @@ def for_target(plan: Plan, index: int) -> Plan:
     """
     alone = plan.for_target(index)
     name = plan.targets[index].name
-    slo = tuple(text for text in plan.slo if parse_gate(text).endpoint in (None, name))
+    own = set(own_gates(plan.slo))
+    slo = tuple(text for text in plan.slo if text not in own or parse_gate(text).endpoint in (None, name))
     rules = tuple(
         rule for rule in plan.rules if isinstance(rule, str) or parse_metric(rule.metric, rule.metric).endpoint in (None, name)
     )

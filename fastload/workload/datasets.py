@@ -15,6 +15,7 @@ from typing import Any, Final
 from fastload.errors import FastloadError
 from fastload.workload.code_prompts import CODE_PROMPTS
 from fastload.workload.items import ItemError, text_in
+from fastload.workload.plugged import is_plugged, plugged_names, plugged_prompts
 from fastload.workload.prompts import Prompt, PromptFile, load_prompts
 
 DATA_VARIABLE: Final = "FASTLOAD_DATA_DIR"
@@ -43,6 +44,8 @@ class DataSet:
     """Of a table, the columns that are read."""
     also: tuple[str, ...] = ()
     """Other names for it."""
+    plugged: bool = False
+    """A prompt source of another package, which gives its items itself."""
 
 
 def _summary_of(key: str, request: str) -> Callable[[Any], Any]:
@@ -181,7 +184,7 @@ def find_data_set(name: str) -> DataSet:
     known = _NAMES.get(name.strip().lower())
     if known is None:
         close = get_close_matches(name.lower(), _NAMES, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(DATA_SETS)}"
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join((*DATA_SETS, *plugged_names()))}"
         if "/" in name or "." in name:
             hint = f"for a file of your own: --prompts {name}"
         raise FastloadError(f"no data set {name!r}", hint=hint)
@@ -195,6 +198,8 @@ def dataset_file(text: str) -> tuple[DataSet, Path | None]:
         FastloadError: an unknown name, or no file where it should be.
     """
     name, separator, given = text.partition(":")
+    if name.strip().lower() not in _NAMES and is_plugged(name):
+        return DataSet(name.strip(), "of an installed package", "", "", "", plugged=True), None
     known = find_data_set(name)
     if known.name == CODE:
         if separator:
@@ -219,6 +224,8 @@ def load_data_set(text: str, columns: Mapping[str, str] | None = None) -> Prompt
         FastloadError: an unknown name, no file, or a fault in the file.
     """
     known, path = dataset_file(text)
+    if known.plugged:
+        return plugged_prompts(text, columns)
     if path is None:
         return PromptFile(tuple(Prompt([{"role": "user", "content": prompt}]) for prompt in CODE_PROMPTS), 0)
     if columns:

@@ -84,7 +84,7 @@ def load_prompts(
 
     def read(value: Any) -> Prompt | None:
         if columns:
-            value = _chosen(value, columns)
+            value = chosen(value, columns)
         if adapt is not None:
             value = adapt(value)
             if value is None:
@@ -176,7 +176,7 @@ def _single(value: object) -> object:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _chosen(value: Any, columns: Mapping[str, str]) -> dict[str, Any]:
+def chosen(value: Any, columns: Mapping[str, str]) -> dict[str, Any]:
     """Return an item with what the user's columns name under the known keys, and the rest as it is."""
     if not isinstance(value, dict):
         raise ItemError(f"{kind_of(value)} has no keys, and --columns names some")

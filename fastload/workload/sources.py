@@ -114,7 +114,7 @@ def _read_prompts(
     columns: tuple[tuple[str, str], ...],
     stamp: tuple[int, int] | None,  # noqa: ARG001 - part of the key
 ) -> PromptFile:
-    if dataset is not None:
+    if dataset is not None:  # of another package too: its source is asked once for the check and the run
         return load_data_set(dataset, dict(columns))
     assert file is not None
     return load_prompts(file, dict(columns))

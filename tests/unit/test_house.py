@@ -14,6 +14,8 @@ ROOT: Final = Path(__file__).parents[2]
 PACKAGE: Final = ROOT / "fastload"
 
 LEVELS: Final[dict[str, int]] = {
+    "api": 5,
+    "reference": 5,
     "cli": 4,
     "cluster": 3,
     "report": 3,
@@ -28,6 +30,7 @@ LEVELS: Final[dict[str, int]] = {
     "plan": 1,
     "clock": 1,
     "build": 1,
+    "plugins": 1,
     "errors": 0,
     "_native": 0,
 }

@@ -271,6 +271,6 @@ def test_contract_keys_are_there() -> None:
 
     assert data["schema"] == "fastload/summary/1"
     top = "run clock requests errors tokens throughput latency_ms generator endpoints timeline turns search cost verdict"
-    top += " client server hints"
+    top += " client server metrics hints"
     assert set(top.split()) | {"schema"} == set(data)
     assert set(data["latency_ms"]["ttft"]) == {"count", "mean", "stdev", "min", "p50", "p75", "p90", "p95", "p99", "p999", "max"}

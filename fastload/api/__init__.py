@@ -1,0 +1,1 @@
+"""What `import fastload` offers: runs from Python, carried out in a process of their own."""
