@@ -13,27 +13,31 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
 from fastload import __version__
 from fastload.clock import monotonic_ns
 from fastload.engine.aside_machine import sample_machine
-from fastload.engine.aside_messages import sample_of, scrape_of
+from fastload.engine.aside_messages import sample_of, scrape_of, tcp_of
+from fastload.engine.aside_sockets import sockets_of
 from fastload.engine.commands import Command
 from fastload.engine.control import Channel, Message
 from fastload.engine.remote_address import TcpAddress
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
-from fastload.stats.aside_facts import AsideFacts, ClientSample, Scrape
+from fastload.stats.aside_facts import AsideFacts, ClientSample, Scrape, TcpSample
 from fastload.stats.facts import Counts, LiveFrame
 from fastload.stats.histogram import Moments
 from fastload.stats.metrics import Records
 from fastload.stats.tally import Tally
+
+if TYPE_CHECKING:
+    from fastload.engine.processes import WorkerProcess
 
 _BACKLOG: Final = 64
 _END_TIMEOUT_NS: Final = 6_000_000_000
@@ -109,6 +113,7 @@ class Aside:
         self._bye = False
         self._samples: list[ClientSample] = []
         self._scrapes: list[Scrape] = []
+        self._tcp: list[TcpSample] = []
         self._notes: list[str] = []
         self._epoll = select.epoll()
         self._listening: socket.socket | None = None
@@ -182,10 +187,11 @@ class Aside:
         """Say where the histogram of the gaps between tokens comes from (`Collector.gaps`)."""
         self._gaps = gaps
 
-    def expect(self, start_ns: int, end_ns: int | None) -> None:
-        """Tell the measured window, so that the servers are asked at its very ends."""
+    def expect(self, start_ns: int, end_ns: int | None, workers: Sequence[WorkerProcess] = ()) -> None:
+        """Tell the measured window, so that the servers are asked at its very ends, and whose connections are of interest."""
         if self._channel is not None:
-            self._say({"what": "window", "start_ns": start_ns, "end_ns": end_ns})
+            sockets = sockets_of(self._plan, workers)
+            self._say({"what": "window", "start_ns": start_ns, "end_ns": end_ns, "sockets": sockets})
 
     def add_records(self, records: Records) -> None:
         """Take finished requests; `records` may be a view of a ring."""
@@ -221,7 +227,7 @@ class Aside:
         self.stop()
         if not (self._samples or self._scrapes or self._notes):
             return None
-        return AsideFacts(tuple(self._samples), tuple(self._scrapes), tuple(dict.fromkeys(self._notes)))
+        return AsideFacts(tuple(self._samples), tuple(self._scrapes), tuple(self._tcp), tuple(dict.fromkeys(self._notes)))
 
     def stop(self) -> None:
         """End the process and give everything back; may be called twice."""
@@ -267,6 +273,8 @@ class Aside:
                 self._samples.append(sample_of(message["sample"]))
             case "scrape":
                 self._scrapes.append(scrape_of(message["scrape"]))
+            case "tcp":
+                self._tcp += map(tcp_of, message["samples"])
             case "note":
                 self._complain(message["text"])
             case "bye":

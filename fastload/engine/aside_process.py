@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastload.clock import monotonic_ns
 from fastload.engine.aside_machine import sample_gpus, sample_machine
+from fastload.engine.aside_sockets import SocketSampler
 from fastload.engine.control import Channel, Message
 from fastload.stats.aside_facts import Gpu
 
@@ -27,6 +28,10 @@ _PUSH_TIMEOUT_S: Final = 2.0
 _HELLO_S: Final = 10.0
 _MANY_SAMPLES: Final = 3600
 """After an hour a sample every ten seconds does: what it feeds are means, and the result stays small."""
+_FIRST_SOCKETS_S: Final = 0.2
+"""After the load began: by then the first connections are up."""
+_MANY_SOCKET_SAMPLES: Final = 600
+"""After ten minutes: each holds up to 64 connections."""
 _SPARSE: Final = 10
 
 Render = Callable[[Mapping[str, Any]], bytes]
@@ -57,6 +62,8 @@ class _Beside:
         self._push: dict[str, Any] | None = None
         self._gpus: tuple[Gpu, ...] = ()
         self._push_failed = False
+        self._client = False
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         asyncio.get_running_loop().add_reader(self._channel, self._read)
@@ -69,8 +76,9 @@ class _Beside:
                 os.sched_setaffinity(0, hello["cores"])
         self._state["about"] = hello["about"]
         self._push = hello["push"]
-        tasks: list[asyncio.Task[None]] = []
-        if hello["client"]:
+        tasks = self._tasks
+        self._client = hello["client"]
+        if self._client:
             self._sample()
             tasks.append(asyncio.create_task(self._sample_always()))
         if self._push is not None or self._listening is not None:
@@ -93,7 +101,7 @@ class _Beside:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             if ended:
-                await self._last_words(scraper, sample=hello["client"])
+                await self._last_words(scraper)
 
     def _read(self) -> None:
         for message in self._channel.receive():
@@ -112,6 +120,7 @@ class _Beside:
                 case "state":
                     self._state.update(frame=message["frame"], tally=message["tally"])
                 case "window":
+                    self._watch_sockets(message["sockets"])
                     if scraper is not None:
                         scraper.expect(message["start_ns"], message["end_ns"])
                 case "end":
@@ -119,8 +128,8 @@ class _Beside:
                     return True
         return False
 
-    async def _last_words(self, scraper: Scraper | None, *, sample: bool) -> None:
-        if sample:
+    async def _last_words(self, scraper: Scraper | None) -> None:
+        if self._client:
             self._sample()
         # What was "now" is over: only counters and histograms remain true.
         frame = self._state.get("frame") or {}
@@ -145,6 +154,25 @@ class _Beside:
             await asyncio.sleep(SAMPLE_S if taken < _MANY_SAMPLES else SAMPLE_S * _SPARSE)
             self._sample()
             taken += 1
+
+    def _watch_sockets(self, sockets: dict[str, Any]) -> None:
+        """Begin to sample connections: who has any is known when the load begins."""
+        if self._client and sockets["remotes"]:
+            self._tasks.append(asyncio.create_task(self._sample_sockets(SocketSampler(sockets))))
+
+    async def _sample_sockets(self, sampler: SocketSampler) -> None:
+        taken = 0
+        await asyncio.sleep(_FIRST_SOCKETS_S)
+        while True:
+            try:
+                samples = sampler.sample()
+            except OSError as error:
+                why = (error.strerror or str(error)).lower()
+                self._tell({"what": "note", "text": f"TCP_INFO of the connections is not there: {why}"})
+                return
+            self._tell({"what": "tcp", "samples": samples})
+            taken += 1
+            await asyncio.sleep(SAMPLE_S if taken < _MANY_SOCKET_SAMPLES else SAMPLE_S * _SPARSE)
 
     async def _watch_gpus(self) -> None:
         while True:

@@ -150,7 +150,7 @@ class _Supervisor:
             end_ns = None if load.duration_s is None else start_ns + int(load.duration_s * 1e9)
             self._collector.set_window(self._window_ns, end_ns)
             if self._aside is not None:
-                self._aside.expect(self._window_ns, end_ns)
+                self._aside.expect(self._window_ns, end_ns, self._workers)
             self._tell("go", start_ns=start_ns)
             self._watch(start_ns)
         finally:

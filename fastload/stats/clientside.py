@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from fastload.stats.aside_facts import ClientSample, Window
+from fastload.stats.aside_facts import ClientSample, TcpSample, Window
+from fastload.stats.tcpside import TcpSide, tcp_side
 
 Number = TypeVar("Number", int, float)
 
@@ -84,12 +85,14 @@ class ClientSide(_Model):
     segments_sent: int | None
     """TCP, loopback included, all programs of this machine."""
     segments_retransmitted: int | None
+    tcp: dict[str, TcpSide] | None = None
+    """A sample of the connections, by target; null where the kernel does not tell of them, or there are none."""
     gpus: list[GpuUse]
     rows: list[ClientRow]
     """All of the run, warm-up and drain included."""
 
 
-def client_side(samples: Sequence[ClientSample], window: Window) -> ClientSide | None:
+def client_side(samples: Sequence[ClientSample], window: Window, tcp: Sequence[TcpSample] = ()) -> ClientSide | None:
     """Return the machine over the window; None when there are not two samples to take a difference of."""
     ordered = sorted(samples, key=lambda sample: sample.at_ns)
     inside = _enclosing(ordered, window)
@@ -120,6 +123,7 @@ def client_side(samples: Sequence[ClientSample], window: Window) -> ClientSide |
         tx_dropped=_grown(first.tx_dropped, last.tx_dropped),
         segments_sent=_grown(first.segments_sent, last.segments_sent),
         segments_retransmitted=_grown(first.segments_retransmitted, last.segments_retransmitted),
+        tcp=_connections(tcp, window),
         gpus=_gpus(inside),
         rows=[_row(one, other, window) for one, other in pairwise(ordered)],
     )
@@ -167,6 +171,15 @@ def _cores(inside: Sequence[ClientSample]) -> list[CoreUse]:
         CoreUse(cpu=cpu, busy=busy, busy_max=max((part[cpu][0] for part in seconds if cpu in part), default=busy), steal=steal)
         for cpu, (busy, steal) in sorted(whole.items())
     ]
+
+
+def _connections(samples: Sequence[TcpSample], window: Window) -> dict[str, TcpSide] | None:
+    sides = {}
+    for target in dict.fromkeys(sample.target for sample in samples):
+        side = tcp_side([sample for sample in samples if sample.target == target], window)
+        if side is not None:
+            sides[target] = side
+    return sides or None
 
 
 def _gpus(inside: Sequence[ClientSample]) -> list[GpuUse]:
