@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.clock import monotonic_ns
@@ -114,7 +115,7 @@ def _held(pids: Sequence[int], inodes: set[int]) -> set[int]:
 
 def _inode(path: str) -> int:
     try:
-        link = os.readlink(path)
+        link = str(Path(path).readlink())
     except FileNotFoundError:  # closed meanwhile
         return -1
     return int(link[len(_SOCKET) : -1]) if link.startswith(_SOCKET) else -1

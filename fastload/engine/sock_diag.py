@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,7 +49,7 @@ class Connection:
     info: TcpInfo
 
 
-def connections(port: int, family: int = socket.AF_INET) -> Iterator[Connection]:
+def connections(port: int, family: int = socket.AF_INET) -> Generator[Connection, None, None]:
     """Yield established connections towards a remote port, in the kernel's order, which does not change while they live.
 
     Whoever stops taking leaves the rest unread.

@@ -27,8 +27,8 @@ _OFFSETS: Final = {
     "rwnd_limited_us": (176, 8),
     "out_of_order": (224, 4),
 }
-"""(offset, bytes) of tcpi_ca_state, _rtt, _rttvar, _snd_cwnd, _total_retrans, _min_rtt, _data_segs_in, _data_segs_out, _delivery_rate,
-_busy_time, _rwnd_limited and _rcv_ooopack."""
+"""(offset, bytes) of tcpi_ca_state, _rtt, _rttvar, _snd_cwnd, _total_retrans, _min_rtt, _data_segs_in, _data_segs_out,
+_delivery_rate, _busy_time, _rwnd_limited and _rcv_ooopack."""
 _NO_MIN_RTT: Final = 0xFFFFFFFF
 """The kernel's word for none yet."""
 

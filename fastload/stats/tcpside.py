@@ -1,4 +1,4 @@
-"""The connections to each target during the measured window, as this machine's kernel knows them: round trips, losses, blocked windows.
+"""The connections to each target in the measured window, as this machine's kernel knows them: round trips, losses, full windows.
 
 From a bounded sample of them once a second. Pure. Invariant: a counter's growth is that of connections whose beginning or earlier
 state is known, so nothing from before the window is in it, and what the kernel did not tell is None.
@@ -115,7 +115,8 @@ def tcp_side(samples: Sequence[TcpSample], window: Window) -> TcpSide | None:
 
 def _known(rows: _Rows, name: str) -> NDArray[np.int64]:
     column: NDArray[np.int64] = rows[:, _COLUMN[name]]
-    return column[column != TCP_UNKNOWN]
+    known: NDArray[np.int64] = column[column != TCP_UNKNOWN]
+    return known
 
 
 def _smallest(rows: _Rows) -> Iterable[int]:

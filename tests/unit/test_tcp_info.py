@@ -1,4 +1,4 @@
-"""What the kernel tells of a connection: by the header file, by getsockopt of the same socket, and by `ss` where it is installed."""
+"""What the kernel tells of a connection: by the header file, by getsockopt of the same socket, and by `ss` where there is one."""
 
 from __future__ import annotations
 
@@ -26,10 +26,32 @@ TCP_INFO_BYTES = 512
 def header_struct(**fields: int) -> bytes:
     """Pack a `struct tcp_info` as linux/tcp.h of 5.4 declares it, member after member; the C compiler's padding is none."""
     bytes_8 = ["state", "ca_state", "retransmits", "probes", "backoff", "options", "wscale", "app_limited"]
-    words = (
-        "rto ato snd_mss rcv_mss unacked sacked lost retrans fackets last_data_sent last_ack_sent last_data_recv last_ack_recv "
-        "pmtu rcv_ssthresh rtt rttvar snd_ssthresh snd_cwnd advmss reordering rcv_rtt rcv_space total_retrans"
-    ).split()
+    words = [
+        "rto",
+        "ato",
+        "snd_mss",
+        "rcv_mss",
+        "unacked",
+        "sacked",
+        "lost",
+        "retrans",
+        "fackets",
+        "last_data_sent",
+        "last_ack_sent",
+        "last_data_recv",
+        "last_ack_recv",
+        "pmtu",
+        "rcv_ssthresh",
+        "rtt",
+        "rttvar",
+        "snd_ssthresh",
+        "snd_cwnd",
+        "advmss",
+        "reordering",
+        "rcv_rtt",
+        "rcv_space",
+        "total_retrans",
+    ]
     layout = [*((name, "B") for name in bytes_8), *((name, "I") for name in words)]
     layout += [(name, "Q") for name in ("pacing_rate", "max_pacing_rate", "bytes_acked", "bytes_received")]
     layout += [(name, "I") for name in ("segs_out", "segs_in", "notsent_bytes", "min_rtt", "data_segs_in", "data_segs_out")]
@@ -48,16 +70,15 @@ FULL = header_struct(
 @contextmanager
 def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Yield the client's and the server's end of a TCP connection over loopback on which a few bytes have gone each way."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        with socket.create_connection(listening.getsockname()) as client:
-            server, _ = listening.accept()
-            with server:
-                for _ in range(3):
-                    client.sendall(b"x" * 100)
-                    server.recv(200)
-                    server.sendall(b"y" * 100)
-                    client.recv(200)
-                yield client, server
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()) as client:
+        server, _ = listening.accept()
+        with server:
+            for _ in range(3):
+                client.sendall(b"x" * 100)
+                server.recv(200)
+                server.sendall(b"y" * 100)
+                client.recv(200)
+            yield client, server
 
 
 def the_one(client: socket.socket) -> Connection:
@@ -132,9 +153,8 @@ def test_ss_says_the_same() -> None:
 
 def test_another_port_is_another_matter() -> None:
     """Only connections towards the port are told, and not the server's end of them."""
-    with connected() as (client, _), connected():
-        with closing(connections(client.getpeername()[1])) as listed:
-            assert [one.local_port for one in listed] == [client.getsockname()[1]]
+    with connected() as (client, _), connected(), closing(connections(client.getpeername()[1])) as listed:
+        assert [one.local_port for one in listed] == [client.getsockname()[1]]
 
 
 @pytest.mark.parametrize("cut", range(0, 96, 5))
