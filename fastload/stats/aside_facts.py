@@ -64,6 +64,8 @@ class Gpu:
     """0 to 1."""
     memory_used_bytes: int | None
     memory_bytes: int | None
+    power_w: float | None = None
+    temperature_c: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
