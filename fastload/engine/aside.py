@@ -13,6 +13,7 @@ import select
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -61,7 +62,7 @@ class Scraped:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """A Pushgateway's group."""
+    """A Pushgateway's group, or an OTLP receiver."""
 
     url: str
     headers: dict[str, str] = field(default_factory=dict, repr=False)
@@ -74,6 +75,7 @@ class AsideOptions:
     listen: TcpAddress | None = None
     """Serve /metrics here."""
     push: Pushed | None = None
+    otlp: Pushed | None = None
     scrape: tuple[Scraped, ...] = ()
     client: bool = True
     """Sample this machine."""
@@ -82,7 +84,7 @@ class AsideOptions:
     @property
     def exposes(self) -> bool:
         """Whether anybody is shown the run."""
-        return self.listen is not None or self.push is not None
+        return self.listen is not None or self.push is not None or self.otlp is not None
 
 
 class Aside:
@@ -101,6 +103,8 @@ class Aside:
     def __init__(
         self, plan: Plan, options: AsideOptions, cores: set[int] | None = None, on_note: Callable[[str], None] | None = None
     ) -> None:
+        self.run_id = uuid.uuid4().hex[:12]
+        """The run's: whoever watches it finds its result by it."""
         self._plan = plan
         self._options = options
         self._cores = cores
@@ -190,8 +194,9 @@ class Aside:
     def expect(self, start_ns: int, end_ns: int | None, workers: Sequence[WorkerProcess] = ()) -> None:
         """Tell the measured window, so that the servers are asked at its very ends, and whose connections are of interest."""
         if self._channel is not None:
+            about = self._about(workers[0].spec.plan if workers else self._plan)
             sockets = sockets_of(self._plan, workers)
-            self._say({"what": "window", "start_ns": start_ns, "end_ns": end_ns, "sockets": sockets})
+            self._say({"what": "window", "start_ns": start_ns, "end_ns": end_ns, "about": about, "sockets": sockets})
 
     def add_records(self, records: Records) -> None:
         """Take finished requests; `records` may be a view of a ring."""
@@ -244,17 +249,27 @@ class Aside:
     def _hello(self) -> dict[str, Any]:
         plan, options = self._plan, self._options
         return {
-            "about": {
-                "version": __version__,
-                "model": plan.model or "",
-                "target": ",".join(target.url for target in plan.targets),
-            },
+            "about": self._about(plan),
             "cores": None if self._cores is None else sorted(self._cores),
             "push": options.push,
+            "otlp": options.otlp,
             "scrape": options.scrape,
             "tls": plan.tls.model_dump(mode="json"),
             "client": options.client,
             "nvidia_smi": options.nvidia_smi,
+        }
+
+    def _about(self, plan: Plan) -> dict[str, Any]:
+        """Return what the run is; models and APIs are known when the servers have been reached."""
+        targets = [plan.for_target(index) for index in range(len(plan.targets))]
+        return {
+            "run": self.run_id,
+            "version": __version__,
+            "model": ",".join(dict.fromkeys(target.model for target in targets if target.model)),
+            "api": ",".join(dict.fromkeys(target.api for target in targets)),
+            "target": ",".join(target.url for target in plan.targets),
+            "address": plan.targets[0].host,
+            "port": plan.targets[0].port,
         }
 
     def _receive(self) -> None:

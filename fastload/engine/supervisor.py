@@ -116,6 +116,7 @@ class _Supervisor:
         self._on_frame = on_frame
         self._sources = sources if aside is None else [*sources, aside]
         self._aside = aside
+        self._run_id = uuid.uuid4().hex[:12] if aside is None else aside.run_id
         self._steering = Steering(plan, limits.room_for(len(workers)))
         self._epoch_ns = epoch_ns
         self._collector = Collector(epoch_ns, len(plan.targets))  # starts compiling the kernels in a thread: only after the fork
@@ -361,7 +362,7 @@ class _Supervisor:
         troubles = dict.fromkeys(text for worker in self._workers for text in worker.troubles)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return RunFacts(
-            run_id=uuid.uuid4().hex[:12],
+            run_id=self._run_id,
             version=__version__,
             started_at=started_at,
             plan=self._plan,

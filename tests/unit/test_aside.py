@@ -140,6 +140,26 @@ def test_a_gateway_that_hangs_disturbs_nothing(plan: Plan) -> None:
     assert found.notes == ("pushing to the Pushgateway failed: no answer within 2 s; the run goes on",)
 
 
+def test_an_otlp_receiver_that_hangs_disturbs_nothing(plan: Plan) -> None:
+    """The same of a receiver: it is waited for in a thread, two seconds at a time."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="--otlp needs the extra fastload[otlp]")
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        url = f"http://127.0.0.1:{hole.getsockname()[1]}/v1/metrics"
+        aside = Aside(plan, AsideOptions(otlp=Pushed(url), client=False))
+        with aside:
+            with Steered([aside]) as run:
+                wait_until(lambda: bool(aside._notes), "the failure was not told")
+            begun = time.monotonic()
+            found = aside.facts()
+            took_s = time.monotonic() - begun
+
+    assert run.longest_s < 0.1
+    assert took_s < 6
+    assert found is not None
+    (note,) = found.notes
+    assert note.startswith("exporting over OTLP failed: ")
+
+
 def test_one_that_is_killed_costs_its_findings_only(plan: Plan) -> None:
     """What it had told by then is used, and a note says so."""
     aside = Aside(plan, AsideOptions())
