@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 _BACKLOG: Final = 64
 _END_TIMEOUT_NS: Final = 6_000_000_000
 """For the last scrape and the last push, which have two seconds each; one that takes longer is killed."""
+_SCRAPES: Final = 2
+"""An account is a difference."""
 _UNSENT_BYTES: Final = 1 << 20
 """More than this in the way means that nobody reads: the process hangs."""
 
@@ -229,10 +231,22 @@ class Aside:
             self._receive()
         if self._process is not None and not self._bye:
             self._complain("the process beside the run did not report in order; what it had seen by then is used")
+        elif not self._notes:
+            self._miss_scrapes()
         self.stop()
         if not (self._samples or self._scrapes or self._notes):
             return None
         return AsideFacts(tuple(self._samples), tuple(self._scrapes), tuple(self._tcp), tuple(dict.fromkeys(self._notes)))
+
+    def _miss_scrapes(self) -> None:
+        """Complain of a server that was asked too seldom for an account, which is nobody's fault but this machine's."""
+        for server in self._options.scrape:
+            times = sum(scrape.target == server.target for scrape in self._scrapes)
+            if times < _SCRAPES:
+                self._complain(
+                    f"the server's own metrics at {server.url} were read {times} times, too seldom for an account: "
+                    "the run is short, or this machine too busy for the process beside it"
+                )
 
     def stop(self) -> None:
         """End the process and give everything back; may be called twice."""

@@ -8,9 +8,9 @@ them are a sample, and the same ones each time. Invariant: neither the workers n
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from pathlib import Path
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from fastload.clock import monotonic_ns
@@ -25,7 +25,6 @@ MOST: Final = 64
 """Connections in a sample, of all targets together: what a p99 over a few seconds needs, 6 kB of messages a second."""
 _PASSED: Final = 4096
 """Connections looked at to find them, of each port; each costs about 2 us."""
-_SOCKET: Final = "socket:["
 
 
 def sockets_of(plan: Plan, workers: Sequence[WorkerProcess]) -> Message:
@@ -105,20 +104,13 @@ def _held(pids: Sequence[int], inodes: set[int]) -> set[int]:
                 for entry in entries:
                     if len(held) == len(inodes):
                         return held
-                    inode = _inode(entry.path)
-                    if inode in inodes:
-                        held.add(inode)
+                    with suppress(FileNotFoundError):  # closed meanwhile
+                        status = entry.stat()
+                        if stat.S_ISSOCK(status.st_mode) and status.st_ino in inodes:
+                            held.add(status.st_ino)
         except (FileNotFoundError, ProcessLookupError):  # it has ended
             continue
     return held
-
-
-def _inode(path: str) -> int:
-    try:
-        link = str(Path(path).readlink())
-    except FileNotFoundError:  # closed meanwhile
-        return -1
-    return int(link[len(_SOCKET) : -1]) if link.startswith(_SOCKET) else -1
 
 
 def _plain(address: str) -> str:

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.support.process import children, fastload, mock, run, started, wait_until
+from tests.support.watched import run_watched
 
 ANSWERS = ("--ttft", "20ms", "--itl", "5ms", "--tokens", "20")
 LOAD = ("--model", "mock", "--users", "4", "--no-control")
@@ -108,7 +109,7 @@ def test_gpus_are_sampled_where_asked_to(tmp_path: Path) -> None:
     program.chmod(0o755)
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     with mock(*ANSWERS) as server:
-        summary = run(tmp_path, "--host", server.url, "--duration", "4s", "--nvidia-smi", *LOAD, env=env).summary
+        summary = run_watched(tmp_path, "--host", server.url, "--nvidia-smi", *LOAD, env=env).summary
 
     one, other = summary["client"]["gpus"]
     assert (one["busy_mean"], one["memory_used_max_bytes"], one["memory_bytes"]) == (0.37, 1 << 30, 24 << 30)

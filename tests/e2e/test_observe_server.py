@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import mock, run
+from tests.support.process import mock
+from tests.support.watched import run_watched
 
 ANSWERS = ("--ttft", "40ms", "--itl", "5ms", "--tokens", "20")
-LOAD = ("--model", "mock", "--users", "4", "--duration", "5s", "--warmup", "1s", "--no-control")
+LOAD = ("--model", "mock", "--users", "4", "--no-control")
 TOLD_TTFT_S = 0.03
 """What the made-up engine says that each first token took; the mock sends it after 40 ms."""
 
@@ -64,7 +65,7 @@ def test_the_gap_is_named(tmp_path: Path) -> None:
             return as_vllm(truth["completed"], truth["in_flight"])
 
         with metrics(told) as url:
-            finished = run(tmp_path, "--host", server.url, "--scrape", url, *LOAD)
+            finished = run_watched(tmp_path, "--host", server.url, "--scrape", url, *LOAD)
 
     account = finished.summary["server"]["default"]
     ttft = account["latency_ms"]["ttft"]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import distance
 from tests.support.process import PATIENCE_S, command, environment, mock, run
+from tests.support.watched import run_watched
 
 ANSWERS = ("--ttft", "60ms", "--itl", "5ms", "--tokens", "20")
 LOAD = ("--model", "mock", "--users", "4", "--no-control")
@@ -19,7 +20,7 @@ LOAD = ("--model", "mock", "--users", "4", "--no-control")
 def test_the_connections_are_in_the_result(tmp_path: Path) -> None:
     """Four users are four connections over loopback, on which nothing is lost and a round trip takes less than TTFT."""
     with mock(*ANSWERS) as server:
-        summary = run(tmp_path, "--host", server.url, "--duration", "3s", *LOAD).summary
+        summary = run_watched(tmp_path, "--host", server.url, *LOAD).summary
 
     (tcp,) = summary["client"]["tcp"].values()
     assert tcp["connections"] == 4
@@ -50,7 +51,7 @@ def test_a_far_server_is_seen_to_be_far() -> None:
             try:
                 assert server.stdout is not None
                 assert server.stdout.readline().startswith("listening on ")
-                loading = command("--host", f"http://{ends.far_address}:8000", "--duration", "4s", *LOAD, "--json", "-")
+                loading = command("--host", f"http://{ends.far_address}:8000", "--duration", "8s", *LOAD, "--json", "-")
                 done = subprocess.run(
                     [*ends.near, *loading], capture_output=True, text=True, timeout=PATIENCE_S, env=environment(), check=False
                 )

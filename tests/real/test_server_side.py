@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.real.servers import Server
-from tests.support.process import run
+from tests.support.watched import run_watched
 
-LOAD = ("--users", "2", "--duration", "4s", "--output-tokens", "16", "--prompt", "hello", "--no-control", "--scrape", "auto")
+LOAD = ("--users", "2", "--output-tokens", "16", "--prompt", "hello", "--no-control", "--scrape", "auto")
 
 
 def test_llamas_account(tmp_path: Path, llama: Server) -> None:
     """llama.cpp tells of its queue at every look, and counts the output tokens we count."""
-    summary = run(tmp_path, "--host", llama.url, *LOAD).summary
+    summary = run_watched(tmp_path, "--host", llama.url, *LOAD).summary
 
     account = summary["server"]["default"]
     assert account["engine"] == "llamacpp"
@@ -25,7 +25,7 @@ def test_llamas_account(tmp_path: Path, llama: Server) -> None:
 
 def test_vllms_account(tmp_path: Path, vllm: Server) -> None:
     """The mean TTFT of vLLM is below ours by what the way and its front take, over the same requests."""
-    summary = run(tmp_path, "--host", vllm.url, "--model", "tiny", *LOAD).summary
+    summary = run_watched(tmp_path, "--host", vllm.url, "--model", "tiny", *LOAD).summary
 
     account = summary["server"]["default"]
     ttft = account["latency_ms"]["ttft"]
