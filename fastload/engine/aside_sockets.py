@@ -34,7 +34,10 @@ def sockets_of(plan: Plan, workers: Sequence[WorkerProcess]) -> Message:
         for target, endpoint in zip(plan.targets, workers[0].spec.endpoints, strict=True):
             # A unix socket has no TCP.
             infos = () if endpoint.address.unix_path is not None else endpoint.address.infos
-            remotes += [[target.name, int(family), str(place[0]), int(place[1])] for family, _, _, _, place in infos]
+            # The zone of a link-local address is not part of what the kernel tells.
+            remotes += [
+                [target.name, int(family), str(place[0]).partition("%")[0], int(place[1])] for family, _, _, _, place in infos
+            ]
     return {"pids": [worker.pid for worker in workers], "remotes": remotes}
 
 

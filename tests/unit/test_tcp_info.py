@@ -186,6 +186,23 @@ def test_only_the_workers_connections_are_sampled() -> None:
         assert watched(port, os.getppid()).sample() == []
 
 
+def test_ipv6_is_sampled_too() -> None:
+    """A connection over ::1 is told under the address the resolver gives."""
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    try:
+        listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    with listening:
+        port = listening.getsockname()[1]
+        with socket.create_connection(("::1", port)), listening.accept()[0]:
+            sampler = SocketSampler({"pids": [os.getpid()], "remotes": [["six", int(socket.AF_INET6), "::1", port]]})
+            (told,) = sampler.sample()
+
+    assert (told["target"], len(told["rows"])) == ("six", 1)
+
+
 def test_a_sample_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more connections than a sample may hold, as many as it may are told, the same ones each time, and that there are more."""
     monkeypatch.setattr(aside_sockets, "MOST", 3)
