@@ -1,4 +1,4 @@
-"""The page's section of what was seen beside the run: hints, network, this machine, its GPUs, each server's own account.
+"""The page's section of what was seen beside the run: network, each server's own account, this machine, its GPUs.
 
 Reads a `Summary`, computes nothing. Invariant: nothing was seen, nothing is shown; every text goes through `text`.
 """
@@ -17,17 +17,14 @@ from fastload.stats.serverside import Bucket, ServerSide
 
 def observed_section(summary: Summary) -> str:
     """Return the section with its heading; empty where nothing was seen."""
-    parts = []
-    if summary.hints:
-        parts.append(f"<ul>{''.join(f'<li>{text(hint)}</li>' for hint in summary.hints)}</ul>")
-    parts += [f"<p>{text(line)}</p>" for line in network_lines(summary)]
+    parts = [f"<p>{text(line)}</p>" for line in network_lines(summary)]
     for name, server in (summary.server or {}).items():
         parts += [f"<h3>Server {text(name)} ({text(server.engine)})</h3>", _server(server)]
     if summary.client is not None:
         parts += ["<h3>This machine</h3>", pairs(_machine(summary.client))]
         if summary.client.gpus:
             parts.append(_gpus(summary.client.gpus))
-    return f"<h2>Where the time went</h2>{''.join(parts)}" if parts else ""
+    return f"<h2>What was seen beside the run</h2>{''.join(parts)}" if parts else ""
 
 
 def _server(server: ServerSide) -> str:

@@ -126,7 +126,7 @@ def _details(summary: Summary) -> str:
         ("host", f"{host.hostname}, {host.cpu_model}, {host.cpus} CPUs, {size(host.memory_bytes)}, {host.kernel}"),
         ("plan", summary.run.plan_hash),
     ]
-    seen = "".join(f"- {plain(line)}\n" for line in [*network_lines(summary), *summary.hints])
+    seen = "".join(f"- {plain(line)}\n" for line in network_lines(summary))
     return f"## Details\n\n{_table(['', ''], rows)}{f'{chr(10)}{chr(10)}{seen}'.rstrip() if seen else ''}"
 
 

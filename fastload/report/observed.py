@@ -1,4 +1,4 @@
-"""What was seen beside a run, in words: one line for the network to each target, and the hints.
+"""What was seen beside a run, in words: one line for the network to each target.
 
 Reads a `Summary`, computes nothing. Invariant: what was not seen makes no line.
 """

@@ -129,7 +129,6 @@ def _verdict(summary: Summary) -> list[RenderableType]:
     lines.append(Text.assemble("RUN  ", (f"{word:<8}", _STYLE[word]), ", ".join(facts)))
     lines += [Text(f"     - {printable(reason)}", style="red") for reason in generator.reasons]
     lines += [Text(f"     {printable(line)}") for line in network_lines(summary)]
-    lines += [Text(f"HINT {printable(hint)}", style="yellow") for hint in summary.hints]
     return lines
 
 

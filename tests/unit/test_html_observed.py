@@ -101,10 +101,9 @@ LINE = "network: rtt p50 21.5 ms (least 20.0 ms), retransmits 4 of 500, out of o
 
 
 def test_the_network_is_one_line() -> None:
-    """Distance and losses, as the kernel counted them; the report on the console has it, and the hint."""
+    """Distance and losses, as the kernel counted them; the report on the console has it."""
     assert network_lines(seen()) == [LINE]
     assert LINE in " ".join(printed(seen()).split())
-    assert "HINT memory: the server preempted 3 requests" in printed(seen())
 
 
 def test_targets_have_a_line_each() -> None:
@@ -123,26 +122,23 @@ def test_nothing_seen_nothing_said(tmp_path: Path) -> None:
 
     assert network_lines(alone) == []
     assert "network:" not in printed(alone) + markdown(alone)
-    assert "Where the time went" not in page
+    assert "What was seen beside the run" not in page
     assert not any(f'id="{name}"' in page for name in ("server-0", "round-trips", "machine"))
 
 
-def test_markdown_has_the_line_and_the_hint() -> None:
+def test_markdown_has_the_line() -> None:
     """At the end of the details, as a list."""
-    text = markdown(seen())
-
-    assert f"- {LINE}" in text
-    assert "- memory: the server preempted 3 requests" in text
+    assert markdown(seen()).endswith(f"\n- {LINE}\n")
 
 
 def test_the_page_has_the_accounts(tmp_path: Path) -> None:
-    """Hints, network, the server's account beside ours, machine and GPUs, each with its numbers; a note is text."""
+    """Network, the server's account beside ours, machine and GPUs, each with its numbers; a note is text."""
     page = page_of(seen(), tmp_path)
     bare = re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.DOTALL)
     words = " ".join(re.sub(r"<[^>]+>", " ", bare).split())
 
     for phrase in (
-        "Where the time went memory: the server preempted 3 requests " + LINE, "Server default (vllm)",
+        "What was seen beside the run " + LINE, "Server default (vllm)",
         "TTFT 91.0 ms 80.0 ms 11.0 ms 50.0 ms to 100 ms above 160 s", "running, waiting at most 4, 7", "preemptions 3",
         "cores busy, the fullest 50 %, -", "memory available at least 512 MiB of 1.00 GiB", "251 W", "64 °C",
         "it was &lt;restarted&gt;",
@@ -188,5 +184,5 @@ def test_round_trips_and_machine_are_drawn(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    """Long hints wrap."""
+    """The line of the network wraps."""
     assert max(map(len, printed(seen(), width).splitlines())) <= width
