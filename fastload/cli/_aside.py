@@ -25,6 +25,16 @@ def _exposition() -> tuple[Callable[[Mapping[str, Any]], bytes], str]:
     return exposition, CONTENT_TYPE
 
 
+def _otlp(url: str, headers: Mapping[str, str], about: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], str | None]:
+    """Load what sends a state over OTLP; of the environment nothing says where it goes or what goes along."""
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        del os.environ[name]
+
+    from fastload.report.otlp import OtlpExporter
+
+    return OtlpExporter(url, headers, about).export
+
+
 @click.command(name="_aside", hidden=True)
 @click.argument("channel", type=int)
 @click.argument("listening", type=int, required=False)
@@ -35,10 +45,10 @@ def command(channel: int, listening: int | None) -> int:
     _native.die_with_parent(signal.SIGKILL)
     os.nice(_NICENESS)
 
-    from fastload.engine.aside_process import serve
+    from fastload.engine.aside_process import Showing, serve
 
     try:
-        serve(channel, listening, _exposition)
+        serve(channel, listening, Showing(_exposition, _otlp))
     except OSError as error:
         raise FastloadError("_aside is started by a run, never by hand", why=str(error).lower()) from None
     return 0

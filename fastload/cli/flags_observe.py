@@ -37,6 +37,8 @@ _OPTIONS: Final[tuple[Callable[..., Any], ...]] = (
         metavar="VAR",
         help="Holds user:password or 'Bearer TOKEN' (FASTLOAD_PUSHGATEWAY_AUTH).",
     ),
+    option(_HEADING, "--otlp", metavar="URL", help="Send metrics to an OTLP/HTTP receiver every 5 s and at the end."),
+    option(_HEADING, "--otlp-headers-env", metavar="VAR", help="Holds name=value,… to go along (FASTLOAD_OTLP_HEADERS)."),
     option(
         _HEADING,
         "--scrape",
@@ -92,11 +94,20 @@ def observing(plan: Plan, params: Mapping[str, Any]) -> Observing:
     elif params["pushgateway_auth_env"] is not None:
         raise FastloadError("--pushgateway-auth-env has no use without --pushgateway", hint="give --pushgateway URL")
 
+    otlp = None
+    if params["otlp"] is not None:
+        from fastload.report.otlp_target import otlp_target
+
+        otlp = otlp_target(params["otlp"], params["otlp_headers_env"])
+    elif params["otlp_headers_env"] is not None:
+        raise FastloadError("--otlp-headers-env has no use without --otlp", hint="give --otlp URL")
+
     from fastload.engine.aside import AsideOptions, Pushed
 
     options = AsideOptions(
         listen=None if params["prometheus"] is None else _address(params["prometheus"]),
         push=None if gateway is None else Pushed(gateway.group_url(), gateway.headers()),
+        otlp=None if otlp is None else Pushed(otlp.url, dict(otlp.headers)),
         scrape=_scraped(plan, params["scrape"]),
         client=not params["no_sampling"],
         nvidia_smi=params["nvidia_smi"],

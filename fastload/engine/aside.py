@@ -13,31 +13,38 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 
 from fastload import __version__
 from fastload.clock import monotonic_ns
 from fastload.engine.aside_machine import sample_machine
-from fastload.engine.aside_messages import sample_of, scrape_of
+from fastload.engine.aside_messages import sample_of, scrape_of, tcp_of
+from fastload.engine.aside_sockets import sockets_of
 from fastload.engine.commands import Command
 from fastload.engine.control import Channel, Message
 from fastload.engine.remote_address import TcpAddress
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
-from fastload.stats.aside_facts import AsideFacts, ClientSample, Scrape
+from fastload.stats.aside_facts import AsideFacts, ClientSample, Scrape, TcpSample
 from fastload.stats.facts import Counts, LiveFrame
 from fastload.stats.histogram import Moments
 from fastload.stats.metrics import Records
 from fastload.stats.tally import Tally
 
+if TYPE_CHECKING:
+    from fastload.engine.processes import WorkerProcess
+
 _BACKLOG: Final = 64
 _END_TIMEOUT_NS: Final = 6_000_000_000
 """For the last scrape and the last push, which have two seconds each; one that takes longer is killed."""
+_SCRAPES: Final = 2
+"""An account is a difference."""
 _UNSENT_BYTES: Final = 1 << 20
 """More than this in the way means that nobody reads: the process hangs."""
 
@@ -57,7 +64,7 @@ class Scraped:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """A Pushgateway's group."""
+    """A Pushgateway's group, or an OTLP receiver."""
 
     url: str
     headers: dict[str, str] = field(default_factory=dict, repr=False)
@@ -70,6 +77,7 @@ class AsideOptions:
     listen: TcpAddress | None = None
     """Serve /metrics here."""
     push: Pushed | None = None
+    otlp: Pushed | None = None
     scrape: tuple[Scraped, ...] = ()
     client: bool = True
     """Sample this machine."""
@@ -78,7 +86,7 @@ class AsideOptions:
     @property
     def exposes(self) -> bool:
         """Whether anybody is shown the run."""
-        return self.listen is not None or self.push is not None
+        return self.listen is not None or self.push is not None or self.otlp is not None
 
 
 class Aside:
@@ -97,6 +105,8 @@ class Aside:
     def __init__(
         self, plan: Plan, options: AsideOptions, cores: set[int] | None = None, on_note: Callable[[str], None] | None = None
     ) -> None:
+        self.run_id = uuid.uuid4().hex[:12]
+        """The run's: whoever watches it finds its result by it."""
         self._plan = plan
         self._options = options
         self._cores = cores
@@ -109,6 +119,7 @@ class Aside:
         self._bye = False
         self._samples: list[ClientSample] = []
         self._scrapes: list[Scrape] = []
+        self._tcp: list[TcpSample] = []
         self._notes: list[str] = []
         self._epoll = select.epoll()
         self._listening: socket.socket | None = None
@@ -182,10 +193,12 @@ class Aside:
         """Say where the histogram of the gaps between tokens comes from (`Collector.gaps`)."""
         self._gaps = gaps
 
-    def expect(self, start_ns: int, end_ns: int | None) -> None:
-        """Tell the measured window, so that the servers are asked at its very ends."""
+    def expect(self, start_ns: int, end_ns: int | None, workers: Sequence[WorkerProcess] = ()) -> None:
+        """Tell the measured window, so that the servers are asked at its very ends, and whose connections are of interest."""
         if self._channel is not None:
-            self._say({"what": "window", "start_ns": start_ns, "end_ns": end_ns})
+            about = self._about(workers[0].spec.plan if workers else self._plan)
+            sockets = sockets_of(self._plan, workers)
+            self._say({"what": "window", "start_ns": start_ns, "end_ns": end_ns, "about": about, "sockets": sockets})
 
     def add_records(self, records: Records) -> None:
         """Take finished requests; `records` may be a view of a ring."""
@@ -218,10 +231,22 @@ class Aside:
             self._receive()
         if self._process is not None and not self._bye:
             self._complain("the process beside the run did not report in order; what it had seen by then is used")
+        elif not self._notes:
+            self._miss_scrapes()
         self.stop()
         if not (self._samples or self._scrapes or self._notes):
             return None
-        return AsideFacts(tuple(self._samples), tuple(self._scrapes), tuple(dict.fromkeys(self._notes)))
+        return AsideFacts(tuple(self._samples), tuple(self._scrapes), tuple(self._tcp), tuple(dict.fromkeys(self._notes)))
+
+    def _miss_scrapes(self) -> None:
+        """Complain of a server that was asked too seldom for an account, which is nobody's fault but this machine's."""
+        for server in self._options.scrape:
+            times = sum(scrape.target == server.target for scrape in self._scrapes)
+            if times < _SCRAPES:
+                self._complain(
+                    f"the server's own metrics at {server.url} were read {times} times, too seldom for an account: "
+                    "the run is short, or this machine too busy for the process beside it"
+                )
 
     def stop(self) -> None:
         """End the process and give everything back; may be called twice."""
@@ -238,17 +263,27 @@ class Aside:
     def _hello(self) -> dict[str, Any]:
         plan, options = self._plan, self._options
         return {
-            "about": {
-                "version": __version__,
-                "model": plan.model or "",
-                "target": ",".join(target.url for target in plan.targets),
-            },
+            "about": self._about(plan),
             "cores": None if self._cores is None else sorted(self._cores),
             "push": options.push,
+            "otlp": options.otlp,
             "scrape": options.scrape,
             "tls": plan.tls.model_dump(mode="json"),
             "client": options.client,
             "nvidia_smi": options.nvidia_smi,
+        }
+
+    def _about(self, plan: Plan) -> dict[str, Any]:
+        """Return what the run is; models and APIs are known when the servers have been reached."""
+        targets = [plan.for_target(index) for index in range(len(plan.targets))]
+        return {
+            "run": self.run_id,
+            "version": __version__,
+            "model": ",".join(dict.fromkeys(target.model for target in targets if target.model)),
+            "api": ",".join(dict.fromkeys(target.api for target in targets)),
+            "target": ",".join(target.url for target in plan.targets),
+            "address": plan.targets[0].host,
+            "port": plan.targets[0].port,
         }
 
     def _receive(self) -> None:
@@ -267,6 +302,8 @@ class Aside:
                 self._samples.append(sample_of(message["sample"]))
             case "scrape":
                 self._scrapes.append(scrape_of(message["scrape"]))
+            case "tcp":
+                self._tcp += map(tcp_of, message["samples"])
             case "note":
                 self._complain(message["text"])
             case "bye":

@@ -17,7 +17,7 @@ from fastload.stats.aside_facts import ClientSample, Core, Gpu
 _PAGE_KEYS: Final = ("pswpin", "pswpout")
 _NVIDIA_SMI: Final = (
     "nvidia-smi",
-    "--query-gpu=index,utilization.gpu,memory.used,memory.total",
+    "--query-gpu=index,utilization.gpu,memory.used,memory.total,power.draw,temperature.gpu",
     "--format=csv,noheader,nounits",
 )
 _NVIDIA_SMI_S: Final = 5.0
@@ -72,19 +72,23 @@ async def sample_gpus() -> tuple[Gpu, ...]:
 
 
 def parse_gpus(text: str) -> tuple[Gpu, ...]:
-    """Return the GPUs of nvidia-smi's lines `index, busy %, used MiB, total MiB`; a value in brackets is not supported there."""
+    """Return the GPUs of nvidia-smi's lines `index, busy %, used MiB, total MiB, W, °C`; one in brackets is not supported there."""
     gpus = []
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) != 4 or not cells[0].isdigit():
+        if len(cells) != 6 or not cells[0].isdigit():
             raise OSError(f"it said {line[:60]!r}")
-        busy, used, total = (float(cell) if cell.replace(".", "", 1).isdigit() else None for cell in cells[1:])
+        busy, used, total, power_w, temperature_c = (
+            float(cell) if cell.replace(".", "", 1).isdigit() else None for cell in cells[1:]
+        )
         gpus.append(
             Gpu(
                 index=int(cells[0]),
                 busy=None if busy is None else busy / 100,
                 memory_used_bytes=None if used is None else int(used * _MIB),
                 memory_bytes=None if total is None else int(total * _MIB),
+                power_w=power_w,
+                temperature_c=temperature_c,
             )
         )
     return tuple(gpus)

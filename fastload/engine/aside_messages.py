@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fastload.stats.aside_facts import ClientSample, Core, Gpu, Scrape, ServerHistogram
+import numpy as np
+
+from fastload.stats.aside_facts import TCP_COLUMNS, ClientSample, Core, Gpu, Scrape, ServerHistogram, TcpSample
 
 
 def sample_of(data: dict[str, Any]) -> ClientSample:
@@ -25,3 +27,8 @@ def scrape_of(data: dict[str, Any]) -> Scrape:
         for name, told in data["histograms"].items()
     }
     return Scrape(**{**data, "histograms": histograms})
+
+
+def tcp_of(data: dict[str, Any]) -> TcpSample:
+    """Return a sample of connections."""
+    return TcpSample(**{**data, "rows": np.array(data["rows"], dtype=np.int64).reshape(-1, len(TCP_COLUMNS))})

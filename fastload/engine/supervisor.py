@@ -118,6 +118,7 @@ class _Supervisor:
         self._on_frame = on_frame
         self._sources = sources if aside is None else [*sources, aside]
         self._aside = aside
+        self._run_id = uuid.uuid4().hex[:12] if aside is None else aside.run_id
         self._steering = Steering(plan, limits.room_for(len(workers)))
         self._epoch_ns = epoch_ns
         self._collector = Collector(epoch_ns, len(plan.targets))  # starts compiling the kernels in a thread: only after the fork
@@ -155,7 +156,7 @@ class _Supervisor:
             self._phase_windows = phase_windows_ns(self._plan, start_ns)
             self._collector.watch_phases(self._phase_windows)
             if self._aside is not None:
-                self._aside.expect(self._window_ns, end_ns)
+                self._aside.expect(self._window_ns, end_ns, self._workers)
             self._tell("go", start_ns=start_ns)
             self._watch(start_ns)
         finally:
@@ -367,7 +368,7 @@ class _Supervisor:
         troubles = dict.fromkeys(text for worker in self._workers for text in worker.troubles)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return RunFacts(
-            run_id=uuid.uuid4().hex[:12],
+            run_id=self._run_id,
             version=__version__,
             started_at=started_at,
             plan=self._plan,

@@ -21,6 +21,7 @@ from fastload.report.answer import TOKEN_SOURCES, answer
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
 from fastload.report.histograms_file import read_histograms
+from fastload.report.html_observed import observed_section
 from fastload.report.html_page import figures, page_of, write_page
 from fastload.report.html_tables import (
     TONES,
@@ -40,6 +41,7 @@ from fastload.report.model_file import read_model
 from fastload.report.plots import library
 from fastload.report.plots_curve import curve_plots
 from fastload.report.plots_data import Material
+from fastload.report.plots_observed import observed_plots
 from fastload.report.plots_requests import request_plots
 from fastload.report.plots_timeline import timeline_plots
 from fastload.report.requests_file import read_requests
@@ -106,7 +108,8 @@ def _sections(material: Material) -> Iterable[str]:
     yield "<h2>Plots</h2>"
     if material.stored is None:
         yield f'<p class="soft">{_REQUESTS} is not here, so there are no plots of single requests.</p>'
-    yield figures([*curve, *request_plots(material), *timeline_plots(material)])
+    yield figures([*curve, *request_plots(material), *timeline_plots(material), *observed_plots(material)])
+    yield observed_section(summary)
     yield f"<h2>Details</h2>{turn_table(summary)}{_details(summary)}"
 
 

@@ -14,6 +14,7 @@ from typing import Final
 from fastload.report.answer import TOKEN_SOURCES, answer, gates
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
+from fastload.report.observed import network_lines
 from fastload.report.words import count, ms, percent, printable, rate, size, us
 from fastload.stats.metrics import METRICS
 from fastload.stats.result import Quantiles, Summary
@@ -127,7 +128,8 @@ def _details(summary: Summary) -> str:
         ("host", f"{host.hostname}, {host.cpu_model}, {host.cpus} CPUs, {size(host.memory_bytes)}, {host.kernel}"),
         ("plan", summary.run.plan_hash),
     ]
-    return f"## Details\n\n{_table(['', ''], rows)}"
+    seen = "".join(f"- {plain(line)}\n" for line in network_lines(summary))
+    return f"## Details\n\n{_table(['', ''], rows)}{f'{chr(10)}{chr(10)}{seen}'.rstrip() if seen else ''}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = False) -> str:

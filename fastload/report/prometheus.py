@@ -25,6 +25,7 @@ _HISTOGRAMS: Final = {
     "e2e": ("llm_request_latency_seconds", "Time from sending to the end of the response, completed requests."),
     "lateness": ("llm_lateness_seconds", "How long after its schedule a request left."),
 }
+_ABOUT: Final = ("run", "version", "model", "target")
 _RECENT: Final = {
     "e2e": ("llm_client_lag", "latency of a request as the client sees it"),
     "ttft": ("llm_ttft", "time to first token"),
@@ -60,7 +61,8 @@ def _text(families: Iterator[Metric]) -> bytes:
 
 
 def _live(frame: Mapping[str, Any], tally: Mapping[str, Any], about: Mapping[str, str]) -> Iterator[Metric]:
-    yield _labelled("fastload_run_info", "What is run; always 1.", about, 1.0)
+    labels = {name: about[name] for name in _ABOUT if name in about}
+    yield _labelled("fastload_run_info", "What is run; always 1.", labels, 1.0)
     if frame:
         yield _labelled("fastload_phase", "The phase the run is in; 1 for the one named.", {"phase": frame["phase"]}, 1.0)
     recent = tally.get("recent") or {}

@@ -17,6 +17,7 @@ from rich.text import Text
 from fastload.report.answer import NOT_JUDGED, TOKEN_SOURCES, answer, gate_words
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
+from fastload.report.observed import network_lines
 from fastload.report.words import count, ms, percent, plural, printable, rate, size, us
 from fastload.stats.metrics import METRICS
 from fastload.stats.result import CheckResult, ErrorGroup, Quantiles, Summary
@@ -141,6 +142,7 @@ def _verdict(summary: Summary) -> list[RenderableType]:
     lines.append(Text.assemble("RUN  ", (f"{word:<8}", _STYLE[word]), ", ".join(facts)))
     lines += [Text(f"     - {printable(reason)}", style="red") for reason in generator.reasons]
     lines += [Text(f"HINT {printable(hint)}", style="yellow") for hint in summary.hints]
+    lines += [Text(f"     {printable(line)}") for line in network_lines(summary)]
     return lines
 
 

@@ -8,6 +8,29 @@ nanoseconds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:  # the process beside the run starts without it
+    import numpy as np
+    from numpy.typing import NDArray
+
+TCP_COLUMNS: Final = (
+    "cookie",
+    "rtt_us",
+    "rttvar_us",
+    "min_rtt_us",
+    "segments_sent",
+    "retransmitted",
+    "segments_received",
+    "out_of_order",
+    "busy_us",
+    "rwnd_limited_us",
+    "ca_state",
+    "congestion_window",
+    "delivery_rate_bytes_per_s",
+)
+"""What a row of `TcpSample` holds; the meaning of each is in `fastload.engine.tcp_info`."""
+TCP_UNKNOWN: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +64,8 @@ class Gpu:
     """0 to 1."""
     memory_used_bytes: int | None
     memory_bytes: int | None
+    power_w: float | None = None
+    temperature_c: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +93,18 @@ class ClientSample:
     segments_retransmitted: int | None = None
     """TCP, over all interfaces, loopback included."""
     gpus: tuple[Gpu, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TcpSample:
+    """Some connections of one target at one moment, as the kernel knows them."""
+
+    at_ns: int
+    target: str
+    whole: bool
+    """These are all its connections."""
+    rows: NDArray[np.int64]
+    """One a connection, `TCP_COLUMNS` wide: counters from the beginning of the connection, `TCP_UNKNOWN` = not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,5 +143,6 @@ class AsideFacts:
 
     samples: tuple[ClientSample, ...] = ()
     scrapes: tuple[Scrape, ...] = ()
+    tcp: tuple[TcpSample, ...] = ()
     notes: tuple[str, ...] = ()
     """What went wrong beside the run, one line each; the run is none the worse for it."""

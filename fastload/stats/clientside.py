@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from fastload.stats.aside_facts import ClientSample, Window
+from fastload.stats.aside_facts import ClientSample, TcpSample, Window
+from fastload.stats.tcpside import TcpSide, tcp_side
 
 Number = TypeVar("Number", int, float)
 
@@ -41,6 +42,9 @@ class GpuUse(_Model):
     busy_max: float | None
     memory_used_max_bytes: int | None
     memory_bytes: int | None
+    power_mean_w: float | None = None
+    power_max_w: float | None = None
+    temperature_max_c: float | None = None
 
 
 class ClientRow(_Model):
@@ -55,6 +59,10 @@ class ClientRow(_Model):
     steal_max: float | None
     rx_bytes_per_s: float | None
     memory_available_bytes: int | None
+    gpu_busy_max: float | None = None
+    """Of the fullest GPU."""
+    gpu_power_w: float | None = None
+    """Of all GPUs that tell theirs."""
 
 
 class ClientSide(_Model):
@@ -84,12 +92,14 @@ class ClientSide(_Model):
     segments_sent: int | None
     """TCP, loopback included, all programs of this machine."""
     segments_retransmitted: int | None
+    tcp: dict[str, TcpSide] | None = None
+    """A sample of the connections, by target; null where the kernel does not tell of them, or there are none."""
     gpus: list[GpuUse]
     rows: list[ClientRow]
     """All of the run, warm-up and drain included."""
 
 
-def client_side(samples: Sequence[ClientSample], window: Window) -> ClientSide | None:
+def client_side(samples: Sequence[ClientSample], window: Window, tcp: Sequence[TcpSample] = ()) -> ClientSide | None:
     """Return the machine over the window; None when there are not two samples to take a difference of."""
     ordered = sorted(samples, key=lambda sample: sample.at_ns)
     inside = _enclosing(ordered, window)
@@ -120,6 +130,7 @@ def client_side(samples: Sequence[ClientSample], window: Window) -> ClientSide |
         tx_dropped=_grown(first.tx_dropped, last.tx_dropped),
         segments_sent=_grown(first.segments_sent, last.segments_sent),
         segments_retransmitted=_grown(first.segments_retransmitted, last.segments_retransmitted),
+        tcp=_connections(tcp, window),
         gpus=_gpus(inside),
         rows=[_row(one, other, window) for one, other in pairwise(ordered)],
     )
@@ -169,11 +180,21 @@ def _cores(inside: Sequence[ClientSample]) -> list[CoreUse]:
     ]
 
 
+def _connections(samples: Sequence[TcpSample], window: Window) -> dict[str, TcpSide] | None:
+    sides = {}
+    for target in dict.fromkeys(sample.target for sample in samples):
+        side = tcp_side([sample for sample in samples if sample.target == target], window)
+        if side is not None:
+            sides[target] = side
+    return sides or None
+
+
 def _gpus(inside: Sequence[ClientSample]) -> list[GpuUse]:
     uses = []
     for index in sorted({gpu.index for sample in inside for gpu in sample.gpus}):
         seen = [gpu for sample in inside for gpu in sample.gpus if gpu.index == index]
         busy = [gpu.busy for gpu in seen if gpu.busy is not None]
+        power_w = [gpu.power_w for gpu in seen if gpu.power_w is not None]
         uses.append(
             GpuUse(
                 index=index,
@@ -181,6 +202,9 @@ def _gpus(inside: Sequence[ClientSample]) -> list[GpuUse]:
                 busy_max=max(busy, default=None),
                 memory_used_max_bytes=max((g.memory_used_bytes for g in seen if g.memory_used_bytes is not None), default=None),
                 memory_bytes=seen[-1].memory_bytes,
+                power_mean_w=sum(power_w) / len(power_w) if power_w else None,
+                power_max_w=max(power_w, default=None),
+                temperature_max_c=max((gpu.temperature_c for gpu in seen if gpu.temperature_c is not None), default=None),
             )
         )
     return uses
@@ -188,6 +212,7 @@ def _gpus(inside: Sequence[ClientSample]) -> list[GpuUse]:
 
 def _row(one: ClientSample, other: ClientSample, window: Window) -> ClientRow:
     shares = _shares(one, other)
+    power_w = [gpu.power_w for gpu in other.gpus if gpu.power_w is not None]
     return ClientRow(
         t_s=(other.at_ns - window.epoch_ns) / 1e9,
         busy=_busy(one, other),
@@ -195,4 +220,6 @@ def _row(one: ClientSample, other: ClientSample, window: Window) -> ClientRow:
         steal_max=max((steal for _, steal in shares.values()), default=None),
         rx_bytes_per_s=_rate(one.rx_bytes, other.rx_bytes, max(other.at_ns - one.at_ns, 1) / 1e9),
         memory_available_bytes=other.memory_available_bytes,
+        gpu_busy_max=max((gpu.busy for gpu in other.gpus if gpu.busy is not None), default=None),
+        gpu_power_w=sum(power_w) if power_w else None,
     )

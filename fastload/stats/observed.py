@@ -28,4 +28,4 @@ def observed(
         account = server_side(scrapes, window, records[records["endpoint"] == index], itl)
         if account is not None:
             servers[target.name] = account
-    return servers or None, client_side(found.samples, window)
+    return servers or None, client_side(found.samples, window, found.tcp)

@@ -23,6 +23,10 @@ EDGES_S: Final = (
     0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0,
 )  # fmt: skip
 """Upper edges of the buckets: fine where gaps between tokens lie (5 to 100 ms), and up to the waits of an overloaded server."""
+TOKEN_EDGES: Final = (
+    1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864,
+)  # fmt: skip
+"""Of tokens a request: the bounds OpenTelemetry's conventions want for gen_ai.client.token.usage."""
 RECENT_S: Final = 10.0
 """What "now" means to a scraper: 10 s, since few scrape oftener; a p99 at ten requests a second has values above it."""
 QUANTILES: Final = (0.5, 0.9, 0.99)
@@ -46,6 +50,7 @@ class Tally:
         self._ended = {"completed": 0, "failed": 0, "cancelled": 0}
         self._by_error: dict[str, int] = {}
         self._tokens = {"output": 0, "input": 0}
+        self._token_counts = {kind: np.zeros(len(TOKEN_EDGES) + 1, dtype=np.int64) for kind in self._tokens}
         self._recent: deque[tuple[int, Records]] = deque()
 
     def add_records(self, records: Records, now_ns: int) -> None:
@@ -63,8 +68,10 @@ class Tally:
             if kind not in (Outcome.COMPLETED, Outcome.CANCELLED):
                 name = Outcome(int(kind)).name.lower()
                 self._by_error[name] = self._by_error.get(name, 0) + int(count)
-        self._tokens["output"] += int(metrics.output_tokens(completed).sum())
-        self._tokens["input"] += int(np.maximum(completed["input_tokens"], 0).sum(dtype=np.int64))
+        told = completed["input_tokens"]
+        for kind, tokens in (("output", metrics.output_tokens(completed)), ("input", told[told >= 0])):
+            self._tokens[kind] += int(tokens.sum(dtype=np.int64))
+            self._token_counts[kind] += np.bincount(np.searchsorted(TOKEN_EDGES, tokens), minlength=len(TOKEN_EDGES) + 1)
         for name in _HISTOGRAMS:
             values = _values(name, ended)
             # side="left": a value on an edge belongs to the bucket that ends there, as `le` wants it.
@@ -92,6 +99,11 @@ class Tally:
             "requests": dict(self._ended),
             "errors": dict(self._by_error),
             "tokens": dict(self._tokens),
+            "token_histograms": {
+                kind: {"counts": np.cumsum(counts).tolist(), "sum": self._tokens[kind]}
+                for kind, counts in self._token_counts.items()
+                if counts.any()
+            },
             "histograms": histograms,
             "recent": _recent(recent),
         }

@@ -12,6 +12,7 @@ from typing import Final
 from fastload.stats.clientside import ClientSide
 from fastload.stats.result import Summary
 from fastload.stats.serverside import ServerSide
+from fastload.stats.tcpside import TcpSide
 
 CORE_BUSY: Final = 0.9
 """A core this full has no room for a burst: what arrives waits. Stamps are the kernel's and stay true, but requests leave late."""
@@ -28,6 +29,14 @@ SWAPPED_PAGES: Final = 256
 """1 MiB: a few pages move on an idle box too."""
 RETRANSMITTED: Final = 0.01
 """Each costs at least one round trip, mostly 200 ms (the kernel's shortest timeout): at 1 % that is what p99 shows."""
+SEGMENTS_ENOUGH: Final = 100
+"""A share of fewer segments is chance."""
+OUT_OF_ORDER: Final = 0.01
+"""As with those sent: every gap in what the server sends waits for a retransmission, and the tokens behind it arrive at once."""
+RTT_RISE_MS: Final = 50.0
+"""By how much the usual round trip exceeds the shortest one: beyond 40 ms it is no longer an ACK that the server delayed."""
+RWND_LIMITED: Final = 0.1
+"""A tenth of the time in which requests were on their way they waited for the server to read: long prompts leave late then."""
 OUTSIDE_SHARE: Final = 0.25
 OUTSIDE_MS: Final = 5.0
 """A quarter of TTFT spent outside of the server, and more than 5 ms, which HTTP and a busy event loop take anyhow."""
@@ -50,7 +59,7 @@ def hints(summary: Summary, client: ClientSide | None = None, servers: Mapping[s
     for name, server in (servers or {}).items():
         found += [f"{text} ({name})" if several else text for text in _server(server)]
     if not any(text.startswith("network") for text in found):
-        found += _round_trip(summary)
+        found += _round_trip(summary, client)
     return found
 
 
@@ -111,6 +120,29 @@ def _network(client: ClientSide) -> Iterator[str]:
             f"network: this box dropped {client.rx_dropped} packets it had received; "
             "what they carried came a retransmission later: raise net.core.netdev_max_backlog or the card's ring (ethtool -G)"
         )
+    for name, tcp in (client.tcp or {}).items():
+        yield from (f"network: {text} ({name})" if len(client.tcp or {}) > 1 else f"network: {text}" for text in _connections(tcp))
+
+
+def _connections(tcp: TcpSide) -> Iterator[str]:
+    """Yield what stands out of a target's connections."""
+    sent, again = tcp.segments_sent, tcp.segments_retransmitted
+    if sent and again is not None and sent >= SEGMENTS_ENOUGH and again / sent >= RETRANSMITTED:
+        yield f"{again / sent:.1%} of the segments of requests were retransmitted ({again} of {sent} sampled); packets are lost"
+    received, early = tcp.segments_received, tcp.segments_out_of_order
+    if received and early is not None and received >= SEGMENTS_ENOUGH and early / received >= OUT_OF_ORDER:
+        yield (
+            f"{early / received:.1%} of the server's segments came out of order ({early} of {received} sampled); "
+            "others were lost or overtaken on the way, and gaps between tokens with them"
+        )
+    usual, least = tcp.rtt_ms, tcp.rtt_min_ms
+    if usual is not None and least is not None and usual.p50 - least.p50 >= max(RTT_RISE_MS, least.p50):
+        yield f"a round trip took {usual.p50:.0f} ms (median) where {least.p50:.0f} ms is possible; something on the way queues"
+    if tcp.rwnd_limited is not None and tcp.rwnd_limited >= RWND_LIMITED:
+        yield (
+            f"the server's receive window was full for {tcp.rwnd_limited:.0%} of the time in which requests were sent; "
+            "it reads them more slowly than they come"
+        )
 
 
 def _server(server: ServerSide) -> Iterator[str]:
@@ -142,11 +174,20 @@ def _server(server: ServerSide) -> Iterator[str]:
         yield f"memory: the server's KV cache was {server.kv_cache_max:.0%} full; it holds no more requests of this length"
 
 
-def _round_trip(summary: Summary) -> Iterator[str]:
+def _round_trip(summary: Summary, client: ClientSide | None) -> Iterator[str]:
     connect, ttft = summary.latency_ms.connect, summary.latency_ms.ttft
-    if connect is None or ttft is None or connect.p50 < max(OUTSIDE_MS, OUTSIDE_SHARE * ttft.p50):
+    if ttft is None:
         return
-    yield (
-        f"network: connecting took {connect.p50:.0f} ms (median), a round trip or more, where TTFT is {ttft.p50:.0f} ms; "
-        "load from nearer to the server"
-    )
+    least = max(OUTSIDE_MS, OUTSIDE_SHARE * ttft.p50)
+    for name, tcp in ((client.tcp if client is not None else None) or {}).items():
+        if tcp.rtt_min_ms is not None and tcp.rtt_min_ms.p50 >= least:
+            yield (
+                f"network: a round trip to {name} takes {tcp.rtt_min_ms.p50:.0f} ms, where TTFT is {ttft.p50:.0f} ms (median); "
+                "load from nearer to the server"
+            )
+            return
+    if connect is not None and connect.p50 >= least:
+        yield (
+            f"network: connecting took {connect.p50:.0f} ms (median), a round trip or more, where TTFT is {ttft.p50:.0f} ms; "
+            "load from nearer to the server"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.support.process import children, fastload, mock, run, started, wait_until
+from tests.support.watched import run_watched
 
 ANSWERS = ("--ttft", "20ms", "--itl", "5ms", "--tokens", "20")
 LOAD = ("--model", "mock", "--users", "4", "--no-control")
@@ -91,3 +93,37 @@ def test_flags_that_cannot_be(flags: tuple[str, ...], word: str) -> None:
 
     assert word in finished.stderr
     assert "secret" not in finished.stderr
+
+
+SMI = """#!/bin/sh
+echo "$@" >>"$0.asked"
+echo '0, 37, 1024, 24576, 251.50, 64'
+echo '1, [N/A], 2048, 24576, [N/A], 40'
+"""
+
+
+def test_gpus_are_sampled_where_asked_to(tmp_path: Path) -> None:
+    """A made-up nvidia-smi's values reach the result: use, memory, power, temperature; what it does not know is null."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(SMI)
+    program.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with mock(*ANSWERS) as server:
+        summary = run_watched(tmp_path, "--host", server.url, "--nvidia-smi", *LOAD, env=env).summary
+
+    one, other = summary["client"]["gpus"]
+    assert (one["busy_mean"], one["memory_used_max_bytes"], one["memory_bytes"]) == (0.37, 1 << 30, 24 << 30)
+    assert (one["power_mean_w"], one["power_max_w"], one["temperature_max_c"]) == (251.5, 251.5, 64)
+    assert (other["busy_mean"], other["power_mean_w"], other["temperature_max_c"]) == (None, None, 40)
+    assert summary["client"]["rows"][-1]["gpu_power_w"] == 251.5
+    assert "power.draw" in (tmp_path / "nvidia-smi.asked").read_text()
+
+
+def test_no_gpu_costs_a_note(tmp_path: Path) -> None:
+    """Where there is no nvidia-smi the run is none the worse for it, and says so."""
+    env = {"PATH": str(tmp_path)}
+    with mock(*ANSWERS) as server:
+        finished = run(tmp_path, "--host", server.url, "--duration", "2s", "--nvidia-smi", *LOAD, env=env)
+
+    assert "note: nvidia-smi tells nothing: no such file or directory" in finished.stderr
+    assert finished.summary["client"]["gpus"] == []

@@ -190,7 +190,7 @@ class Running:
 
 
 @contextmanager
-def started(out: Path, *arguments: str) -> Iterator[Running]:
+def started(out: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Running]:
     """Start a load with its result in `out`; what is left of it at the end of the block is killed."""
     with subprocess.Popen(
         command(*arguments, "-o", str(out), "--quiet"),
@@ -198,7 +198,7 @@ def started(out: Path, *arguments: str) -> Iterator[Running]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(),
+        env=environment(env),
         process_group=0,
     ) as process:
         try:

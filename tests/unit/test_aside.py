@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import signal
 import socket
@@ -18,6 +20,7 @@ from urllib.request import urlopen
 import pytest
 
 from fastload.engine.aside import Aside, AsideOptions, Pushed, Scraped
+from fastload.engine.aside_process import Showing, _Beside
 from fastload.engine.remote_address import TcpAddress
 from fastload.errors import FastloadError
 from fastload.plan.load import load_plan
@@ -140,6 +143,26 @@ def test_a_gateway_that_hangs_disturbs_nothing(plan: Plan) -> None:
     assert found.notes == ("pushing to the Pushgateway failed: no answer within 2 s; the run goes on",)
 
 
+def test_an_otlp_receiver_that_hangs_disturbs_nothing(plan: Plan) -> None:
+    """The same of a receiver: it is waited for in a thread, two seconds at a time."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="--otlp needs the extra fastload[otlp]")
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        url = f"http://127.0.0.1:{hole.getsockname()[1]}/v1/metrics"
+        aside = Aside(plan, AsideOptions(otlp=Pushed(url), client=False))
+        with aside:
+            with Steered([aside]) as run:
+                wait_until(lambda: bool(aside._notes), "the failure was not told")
+            begun = time.monotonic()
+            found = aside.facts()
+            took_s = time.monotonic() - begun
+
+    assert run.longest_s < 0.1
+    assert took_s < 6
+    assert found is not None
+    (note,) = found.notes
+    assert note.startswith("exporting over OTLP failed: ")
+
+
 def test_one_that_is_killed_costs_its_findings_only(plan: Plan) -> None:
     """What it had told by then is used, and a note says so."""
     aside = Aside(plan, AsideOptions())
@@ -196,6 +219,43 @@ def test_a_server_without_metrics_is_asked_once(plan: Plan) -> None:
     assert len(seen) == 1
     assert found is not None
     assert found.notes == (f"the server's own metrics at {url}/metrics tell nothing: it answered 404",)
+
+
+def test_too_few_looks_at_the_server_are_told(plan: Plan) -> None:
+    """A run that is over before the second look has no account, and says why."""
+    with server() as (url, seen):
+        aside = Aside(plan, AsideOptions(scrape=(Scraped("default", f"{url}/metrics"),), client=False))
+        with aside:
+            found = aside.facts()
+
+    assert len(seen) < 2
+    assert found is not None
+    (note,) = found.notes
+    assert note.startswith(f"the server's own metrics at {url}/metrics were read {len(seen)} times, too seldom for an account")
+
+
+class Told:
+    """A channel that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, object]] = []
+
+    def send(self, **message: object) -> None:
+        self.messages.append(message)
+
+
+def test_a_kernel_that_tells_nothing_of_connections_costs_a_note() -> None:
+    """Where netlink is refused the sampling ends with one line."""
+
+    class Refused:
+        def sample(self) -> list[dict[str, object]]:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    told = Told()
+    beside = _Beside(told, None, Showing(lambda: (bytes, ""), lambda *_: lambda _: None))  # type: ignore[arg-type]
+    asyncio.run(beside._sample_sockets(Refused()))  # type: ignore[arg-type]
+
+    assert told.messages == [{"what": "note", "text": "TCP_INFO of the connections is not there: operation not permitted"}]
 
 
 def test_the_ends_of_the_window_are_scraped(plan: Plan) -> None:

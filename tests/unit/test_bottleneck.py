@@ -10,14 +10,18 @@ from fastload.stats.clientside import ClientSide, CoreUse
 from fastload.stats.result import Summary
 from fastload.stats.serverside import Bucket, Reconciled, ServerLatency, ServerSide
 from fastload.stats.summary import summarise
+from fastload.stats.tcpside import Spread, TcpSide
 from fastload.verdict.bottleneck import doubts, hints
 from tests.unit.stats_oracle import MS, collected, facts, record, worker
 
 
-def run(connect_ms: float = 0, **changes: Any) -> Summary:
+def run(connect_ms: float = 0, ttft_ms: float = 20, **changes: Any) -> Summary:
     """Return a run of 12 s whose one worker sat on core 0 and whose TTFT is 20 ms."""
     workers = (worker(started=1, records_written=1, records_read=1, **changes),)
-    return summarise(facts(1, workers=workers), collected([record(connect_ns=int(connect_ms * MS))]))
+    one = record(connect_ns=int(connect_ms * MS))
+    first_ns = one["sent_ns"] + int(ttft_ms * MS)
+    one = {**one, "first_token_ns": first_ns, "last_token_ns": first_ns + 40 * MS, "end_ns": first_ns + 80 * MS}
+    return summarise(facts(1, workers=workers), collected([one]))
 
 
 def machine(busy: float = 0.3, steal: float = 0.0, **changes: Any) -> ClientSide:
@@ -30,6 +34,17 @@ def machine(busy: float = 0.3, steal: float = 0.0, **changes: Any) -> ClientSide
         "rows": [],
     }  # fmt: skip
     return ClientSide(**{**quiet, **changes})
+
+
+def connections(**changes: Any) -> TcpSide:
+    """Return connections of 12 ms over which nothing is lost."""
+    usual = Spread(count=9, mean=12, min=10, p50=12, p99=20, max=20)
+    quiet = {
+        "connections": 3, "samples": 3, "rtt_ms": usual, "rttvar_ms": 1, "rtt_min_ms": usual, "segments_sent": 1000,
+        "segments_retransmitted": 1, "segments_received": 9000, "segments_out_of_order": 9, "rwnd_limited": 0.0, "congested": 0.0,
+        "delivery_rate_bytes_per_s": None, "rows": [],
+    }  # fmt: skip
+    return TcpSide(**{**quiet, **changes})
 
 
 def told(mean: float) -> ServerLatency:
@@ -91,6 +106,39 @@ def test_the_server(changes: dict[str, Any], beginning: str) -> None:
     (hint,) = hints(run(), machine(), {"default": server(**changes)})
 
     assert hint.startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("changes", "beginning"),
+    [
+        ({"segments_retransmitted": 20}, "network: 2.0% of the segments of requests were retransmitted (20 of 1000 sampled)"),
+        ({"segments_out_of_order": 180}, "network: 2.0% of the server's segments came out of order"),
+        (
+            {"rtt_ms": Spread(count=1, mean=80, min=80, p50=80, p99=80, max=80)},
+            "network: a round trip took 80 ms (median) where 12",
+        ),
+        ({"rwnd_limited": 0.2}, "network: the server's receive window was full for 20%"),
+    ],
+)
+def test_the_connections(changes: dict[str, Any], beginning: str) -> None:
+    """What the kernel says of the connections is named with its number."""
+    (hint,) = hints(run(ttft_ms=200), machine(tcp={"default": connections(**changes)}))
+
+    assert hint.startswith(beginning)
+
+
+def test_few_segments_are_chance() -> None:
+    """One lost of fifty is no finding."""
+    few = connections(segments_sent=50, segments_retransmitted=1, segments_received=50, segments_out_of_order=1)
+
+    assert hints(run(ttft_ms=200), machine(tcp={"default": few})) == []
+
+
+def test_a_long_way_shows_in_round_trips() -> None:
+    """12 of 20 ms TTFT are the way there and back."""
+    (hint,) = hints(run(), machine(tcp={"default": connections()}))
+
+    assert hint.startswith("network: a round trip to default takes 12 ms, where TTFT is 20 ms")
 
 
 def test_a_core_that_measuring_fills() -> None:

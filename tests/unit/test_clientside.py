@@ -59,6 +59,20 @@ def test_counters_are_differences() -> None:
     assert (told.rx_bytes_per_s, told.run_delay_s_per_s) == (2048, 0.5)
 
 
+def test_gpus_are_of_the_window() -> None:
+    """Mean and maximum of what each card told; a value it did not tell is left out of both."""
+    told = machine(
+        sample(10, (0, 0), gpus=(Gpu(0, 0.2, 5, 9, 100.0, 50.0), Gpu(1, None, None, None))),
+        sample(12, (0, 0), gpus=(Gpu(0, 0.6, 7, 9, None, 70.0), Gpu(1, None, None, None))),
+    )
+
+    card, silent = told.gpus
+    assert (card.busy_mean, card.busy_max, card.memory_used_max_bytes) == (0.4, 0.6, 7)
+    assert (card.power_mean_w, card.power_max_w, card.temperature_max_c) == (100, 100, 70)
+    assert (silent.busy_mean, silent.power_mean_w, silent.temperature_max_c) == (None, None, None)
+    assert (told.rows[-1].gpu_busy_max, told.rows[-1].gpu_power_w) == (0.6, None)
+
+
 def test_one_sample_is_no_machine() -> None:
     """A difference needs two."""
     assert client_side([sample(10, (0, 0))], SPAN) is None
@@ -92,10 +106,10 @@ def test_an_empty_proc_is_survived(tmp_path: Path) -> None:
 
 
 def test_nvidia_smi_is_read() -> None:
-    """Percent and MiB; what a card does not support is None; another text is an error."""
-    assert parse_gpus("0, 37, 1024, 24576\n1, [N/A], 2, 3\n") == (
-        Gpu(0, 0.37, 1 << 30, 24 << 30),
-        Gpu(1, None, 2 << 20, 3 << 20),
+    """Percent, MiB, W and °C; what a card does not support is None; another text is an error."""
+    assert parse_gpus("0, 37, 1024, 24576, 251.33, 64\n1, [N/A], 2, 3, [Not Supported], 40\n") == (
+        Gpu(0, 0.37, 1 << 30, 24 << 30, 251.33, 64),
+        Gpu(1, None, 2 << 20, 3 << 20, None, 40),
     )
     with pytest.raises(OSError, match="NVIDIA-SMI has failed"):
         parse_gpus("NVIDIA-SMI has failed because it couldn't communicate\n")
@@ -103,7 +117,7 @@ def test_nvidia_smi_is_read() -> None:
 
 def test_facts_survive_the_channel() -> None:
     """What the process beside the run tells arrives as it was, infinite edges included."""
-    told = sample(10, (1, 2), gpus=(Gpu(0, 0.5, 1, 2),), rx_dropped=3)
+    told = sample(10, (1, 2), gpus=(Gpu(0, 0.5, 1, 2, 3.5, 60),), rx_dropped=3)
     seen = Scrape(1, "t", "vllm", {"ttft": ServerHistogram((0.1, float("inf")), (1.0, 2.0), 0.3)}, {"a": 1.0}, {"b": 2.0})
 
     assert sample_of(orjson.loads(orjson.dumps(told))) == told

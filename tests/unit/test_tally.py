@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastload.samples.layout import RECORD_RETRIED, RECORD_STREAMED, Outcome
 from fastload.stats.histogram import Moments
-from fastload.stats.tally import EDGES_S, RECENT_S, Tally
+from fastload.stats.tally import EDGES_S, RECENT_S, TOKEN_EDGES, Tally
 from tests.unit.stats_oracle import EPOCH, MS, SECOND, counts, failed, nearest_rank, record, records
 
 NOW = EPOCH + 20 * SECOND
@@ -84,3 +84,26 @@ def test_an_attempt_that_was_retried_is_not_counted() -> None:
     tally.add_records(records(failed(Outcome.RESET, flags=RECORD_RETRIED), record(flags=RECORD_STREAMED)), NOW)
 
     assert tally.state(NOW)["requests"] == {"completed": 1, "failed": 0, "cancelled": 0}
+
+
+def test_tokens_are_counted_into_buckets_too() -> None:
+    """One value for each completed request that has a count; on an edge it belongs to the bucket that ends there."""
+    told = [1, 2, 4, 300, 100_000_000]
+    tally = Tally()
+    rows = [record(output_tokens=tokens, input_tokens=tokens if tokens > 2 else -1) for tokens in told]
+    tally.add_records(records(*rows, failed(Outcome.RESET)), NOW)
+
+    found = tally.state(NOW)["token_histograms"]
+
+    assert found["output"]["counts"] == [*(sum(tokens <= edge for tokens in told) for edge in TOKEN_EDGES), len(told)]
+    assert found["input"] == {
+        "counts": [*(sum(tokens <= edge for tokens in told[2:]) for edge in TOKEN_EDGES), 3], "sum": sum(told[2:]),
+    }  # fmt: skip
+
+
+def test_tokens_nobody_told_are_no_histogram() -> None:
+    """Without a single count of input tokens there is no distribution of them."""
+    tally = Tally()
+    tally.add_records(records(record(input_tokens=-1)), NOW)
+
+    assert set(tally.state(NOW)["token_histograms"]) == {"output"}
