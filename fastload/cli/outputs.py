@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SUMMARY_FILE: Final = "summary.json"
 REQUESTS_FILE: Final = "requests.csv"
+HISTOGRAMS_FILE: Final = "histograms.npz"
 TEXTS_FILE: Final = "requests.jsonl"
 STDOUT: Final = Path("-")
 _FILE_COLUMNS: Final = 132
@@ -29,7 +30,7 @@ class Outputs:
     """Where a result goes; no part of the plan."""
 
     out: Path | None = None
-    """Directory for `summary.json` and `requests.csv`."""
+    """Directory for `summary.json`, `requests.csv` and `histograms.npz`."""
     json_file: Path | None = None
     """File for the summary; `-` is stdout."""
     live: bool = True

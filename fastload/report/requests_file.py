@@ -100,6 +100,9 @@ def _stored(columns: Mapping[str, Sequence[bytes]], count: int, index: dict[byte
         records[name] = _integers(columns[name], 0)
     for name in ("output_tokens", "input_tokens"):
         records[name] = _integers(columns[name], -1)
+    if "held_ms" in columns:  # files of earlier versions have neither
+        records["held_ns"] = np.rint(np.nan_to_num(_floats(columns["held_ms"])) * _NS_PER_MS).astype(np.uint64)
+        records["asked_tokens"] = _integers(columns["asked_tokens"], 0)
     records["status"] = _integers(columns["status"], 0)
     outcomes = {kind.name.lower().encode(): int(kind) for kind in Outcome}
     unknown = set(columns["outcome"]) - outcomes.keys()

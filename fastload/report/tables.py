@@ -53,6 +53,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "output_tokens": "the server's usage; empty = it gave none",
     "input_tokens": "the server's usage; empty = it gave none",
     "body_bytes": "decoded body bytes received",
+    "asked_tokens": "output tokens the server was told to give, no fewer; empty = it was free to stop",
+    "held_ms": "how long a limit of the plan held it back; empty = not at all",
 }
 """The columns in order, and what they hold."""
 
@@ -100,10 +102,11 @@ def _columns(facts: RunFacts, records: Records) -> dict[str, list[bytes]]:
         stamps = records[field]
         relative = (stamps - np.uint64(facts.load_start_ns)).view(np.int64)
         columns[name] = _cells(relative / _NS_PER_MS, stamps != 0)
-    for name, field in (("connect_ms", "connect_ns"), ("max_gap_ms", "max_gap_ns")):
+    for name, field in (("connect_ms", "connect_ns"), ("max_gap_ms", "max_gap_ns"), ("held_ms", "held_ns")):
         columns[name] = _cells(records[field] / _NS_PER_MS, records[field] != 0)
     for name in ("output_tokens", "input_tokens"):
         columns[name] = _cells(records[name], records[name] >= 0)
+    columns["asked_tokens"] = _cells(records["asked_tokens"], records["asked_tokens"] != 0)
     for name in ("user", "worker", "attempts", "events", "coalesced", "body_bytes"):
         columns[name] = _cells(records[name])
     return columns

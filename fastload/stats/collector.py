@@ -16,9 +16,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fastload.samples.layout import HISTOGRAM_BUCKETS, RECORD_DTYPE, TIME_MASK, Outcome
+from fastload.samples.layout import RECORD_DTYPE, TIME_MASK, Outcome
 from fastload.stats import kernels as k
 from fastload.stats import metrics
+from fastload.stats.gap_table import GapTable
 from fastload.stats.histogram import Counts, Moments, rank
 from fastload.stats.kernels import Kernels, U64Array, load_in_background
 from fastload.stats.metrics import Records
@@ -72,10 +73,7 @@ class Collector:
         self.seconds = SecondHistograms()
         self._future = load_in_background() if kernels is None else kernels
         self._window = (0, _UNBOUNDED)
-        self._gaps = np.zeros((endpoints, HISTOGRAM_BUCKETS), dtype=np.uint64)
-        self._moments = np.zeros((endpoints, k.MOMENT_COLUMNS), dtype=np.uint64)
-        self._moments[:, k.MINIMUM] = np.iinfo(np.uint64).max
-        self._totals = np.zeros((endpoints, k.TOTAL_COLUMNS), dtype=np.uint64)
+        self.table = GapTable.empty(endpoints)
         self._spill: list[U64Array] = []
         self._any_tokens = False
         self._chunks: list[Records] = []
@@ -156,19 +154,11 @@ class Collector:
 
     def gaps(self, endpoint: int | None = None) -> tuple[Counts, Moments | None]:
         """Return histogram and exact moments of the gaps (ns) inside the window, of one endpoint or of all; None = no gap."""
-        chosen = slice(None) if endpoint is None else slice(endpoint, endpoint + 1)
-        counts = self._gaps[chosen].sum(axis=0, dtype=np.uint64)
-        count = int(counts.sum())
-        if count == 0:
-            return counts, None
-        rows = [[int(cell) for cell in row] for row in self._moments[chosen]]
-        squares = sum((row[k.SQUARES_HIGH] << 64) + row[k.SQUARES_LOW] for row in rows)
-        smallest = min(row[k.MINIMUM] for row in rows)
-        return counts, Moments(count, sum(row[k.SUM] for row in rows), squares, smallest, max(row[k.MAXIMUM] for row in rows))
+        return self.table.of(endpoint)
 
     def total(self, column: int, endpoint: int | None = None) -> int:
         """Return one column (`kernels.EVENTS`, ...) of the event totals, of one endpoint or of all."""
-        return int(self._totals[:, column].sum()) if endpoint is None else int(self._totals[endpoint, column])
+        return self.table.total(column, endpoint)
 
     def snapshot(self, now_ns: int) -> LiveNumbers:
         """Return the numbers for the live view at `now_ns` (CLOCK_MONOTONIC)."""
@@ -223,9 +213,9 @@ class Collector:
                 done,
                 start,
                 end,
-                self._gaps,
-                self._moments,
-                self._totals,
+                self.table.gaps,
+                self.table.moments,
+                self.table.totals,
                 seconds.events,
                 seconds.slot_of_second,
                 seconds.rows,
