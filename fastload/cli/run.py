@@ -7,13 +7,17 @@ from pathlib import Path
 import click
 
 from fastload.cli.flags_observe import observe_options, observing
+from fastload.cli.grouped import FILE
 from fastload.cli.live_control import control_options, controls
 from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
+from fastload.errors import FastloadError
 
 
 @click.command(cls=GroupedCommand, name="run", short_help="Load a server and report what was measured.")
 @plan_options
 @output_options
+@option("Result", "--tokens", is_flag=True, help="Keep every token in -o DIR: tokens.parquet.")
+@option("Result", "--junit", metavar="FILE", type=FILE, help="Write the gates as JUnit XML; - is stdout.")
 @option("Result", "--dry-run", is_flag=True, help="Print the schedule and the first requests; send nothing.")
 @control_options
 @observe_options
@@ -26,6 +30,8 @@ def command(
     json_file: Path | None,
     no_live: bool,
     quiet: bool,
+    tokens: bool,
+    junit: Path | None,
     dry_run: bool,
     control: str | None,
     control_token_env: str,
@@ -50,11 +56,13 @@ def command(
     from fastload.cli.measure import measure
     from fastload.cli.outputs import Outputs
 
-    outputs = Outputs(out, json_file, live=not no_live, quiet=quiet)
+    outputs = Outputs(out, json_file, live=not no_live, quiet=quiet, tokens=tokens, junit_file=junit)
     wanted = controls(control, control_token_env, no_control)
     if len(plan.targets) > 1 and plan.contest.mode == "comparison":
         from fastload.cli.contest import run_comparison
 
+        if tokens or junit is not None:
+            raise FastloadError("--tokens and --junit are of one run, not of a comparison", hint="run a target alone")
         return run_comparison(plan, outputs)
     code = measure(plan, outputs, wanted, observing(plan, context.params))[1]
     if len(plan.targets) > 1 and plan.contest.mode == "race" and out is not None and not quiet:

@@ -3,9 +3,9 @@
 Its buckets are ours: three digits mean 1,024 equal buckets an octave above 2,048, and single integers below, exactly as
 `fastload.samples.layout` has them. So a histogram of ours becomes one of HdrHistogram's without any loss, bucket by bucket.
 
-The encoding (github.com/HdrHistogram/HdrHistogram, `encodeIntoByteBuffer`): a header of 40 bytes, big-endian; then the counts in
-order, each as a zig-zag LEB128 integer, where a negative number stands for so many empty buckets. It is deflated by zlib, put behind
-a cookie and its length, and written as base64. Knows no metric and no file.
+The encoding (github.com/HdrHistogram/HdrHistogram, `encodeIntoByteBuffer`): a header of 40 bytes, big-endian; then the counts
+in order, each as a zig-zag LEB128 integer, where a negative number stands for so many empty buckets. It is deflated by zlib,
+put behind a cookie and its length, and written as base64. Knows no metric and no file.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def median_values(counts: Counts) -> NDArray[np.int64]:
     """Return the middle of each bucket as HdrHistogram takes it for means."""
     index = np.arange(len(counts), dtype=np.int64)
     shift = np.maximum((index >> _HALF_BITS) - 1, 0)
-    return highest_values(counts) + 1 - (np.int64(1) << shift) + ((np.int64(1) << shift) >> 1)
+    width = np.left_shift(np.int64(1), shift)
+    middles: NDArray[np.int64] = highest_values(counts) + 1 - width + (width >> 1)
+    return middles
 
 
 def encode(counts: Counts) -> str:

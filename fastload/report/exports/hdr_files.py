@@ -1,15 +1,17 @@
 """`histograms.hlog`, an HdrHistogram log with a tag per metric and target, and `METRIC.hgrm`, HdrHistogram's percentile tables.
 
-Values in the log are ns. It has one interval, the measured window, and one line per tag: METRIC for the whole run, and where there
-are several targets METRIC@TARGET for each; so tools must be told which tag to read, for together they would count twice. Invariant: a
-metric without data has no line and no file.
+Values in the log are ns. It has one interval, the measured window, and one line per tag: METRIC for the whole run, and where
+there are several targets METRIC@TARGET for each; so tools must be told which tag to read, for together they would count twice.
+Invariant: a metric without data has no line and no file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from math import sqrt
+from pathlib import Path
 from typing import IO, Final
 
 import numpy as np
@@ -17,9 +19,10 @@ import numpy as np
 from fastload.errors import FastloadError
 from fastload.report.exports.hdr import BUCKETS, SUB_BUCKETS, encode, hdr_counts, highest_values, median_values, value_counts
 from fastload.report.exports.recording import Recording
-from fastload.report.exports.registry import ExportFile
-from fastload.stats.histogram import Counts
-from fastload.stats.metrics import METRICS, Records, present
+from fastload.report.exports.registry import ExportFile, write_file
+from fastload.stats.collector import Collector
+from fastload.stats.facts import Counts, RunFacts
+from fastload.stats.metrics import METRICS, Records, measured, present
 
 HLOG_FILE: Final = "histograms.hlog"
 _MS_NS: Final = 1e6
@@ -43,21 +46,42 @@ def files(recording: Recording, name: str) -> list[ExportFile]:
         return [ExportFile(HLOG_FILE, lambda file: _write(file, text))]
     if not tagged:
         raise FastloadError("there is no percentile table of a run without latencies")
-    return [
-        ExportFile(f"{tag.replace('@', '.')}.hgrm", lambda file, counts=counts: _write(file, percentile_table(counts).encode()))  # type: ignore[misc]
-        for tag, counts in tagged
-    ]
+    return [ExportFile(f"{tag.replace('@', '.')}.hgrm", partial(_write_table, counts)) for tag, counts in tagged]
+
+
+def write_hlog(path: Path, facts: RunFacts, collector: Collector) -> None:
+    """Write the log of a run that has just ended.
+
+    Raises:
+        FastloadError: the file cannot be written.
+    """
+    records = collector.records()
+    names = [target.name for target in facts.plan.targets]
+    tagged = tagged_counts(
+        records[measured(records, facts.window_start_ns, facts.window_end_ns)],
+        [collector.gaps(index)[0] for index in range(len(names))],
+        names,
+        range(len(names)),
+    )
+    text = hlog(list(tagged), facts.started_at, (facts.load_end_ns - facts.load_start_ns) / 1e9, facts.run_id).encode()
+    write_file(ExportFile(HLOG_FILE, lambda file: _write(file, text)), path)
 
 
 def _write(file: IO[bytes], text: bytes) -> None:
     file.write(text)
 
 
+def _write_table(counts: Counts, file: IO[bytes]) -> None:
+    file.write(percentile_table(counts).encode())
+
+
 def _stored(recording: Recording) -> Iterator[Tagged]:
     stored = recording.stored
     places = recording.summary.endpoints
     gaps = recording.gaps
-    yield from tagged_counts(recording.measured, [gaps[name] for name in places], list(places), [_index(stored.endpoints, name) for name in places])
+    yield from tagged_counts(
+        recording.measured, [gaps[name] for name in places], list(places), [_index(stored.endpoints, name) for name in places]
+    )
 
 
 def _index(names: Sequence[str], name: str) -> int:
@@ -65,19 +89,19 @@ def _index(names: Sequence[str], name: str) -> int:
     return names.index(name) if name in names else -1
 
 
-def tagged_counts(measured: Records, gaps: Sequence[Counts], names: Sequence[str], numbers: Sequence[int]) -> Iterator[Tagged]:
+def tagged_counts(chosen: Records, gaps: Sequence[Counts], names: Sequence[str], numbers: Sequence[int]) -> Iterator[Tagged]:
     """Yield every tag that has data.
 
     Args:
-        measured: the latency population.
+        chosen: the latency population.
         gaps: the histogram of each target's gaps, layout of `fastload.samples.layout`.
         names: the targets.
         numbers: the number of each in the records.
     """
-    parts = [(None, measured, np.sum(gaps, axis=0, dtype=np.uint64))]
+    parts: list[tuple[str | None, Records, Counts]] = [(None, chosen, np.sum(gaps, axis=0, dtype=np.uint64))]
     if len(names) > 1:
         for name, number, own in zip(names, numbers, gaps, strict=True):
-            parts.append((name, measured[measured["endpoint"] == number], own))  # type: ignore[arg-type]
+            parts.append((name, chosen[chosen["endpoint"] == number], own))
     for key, metric in METRICS.items():
         for target, records, own in parts:
             counts = hdr_counts(own) if metric.values is None else value_counts(present(metric.values(records)))

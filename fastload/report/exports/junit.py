@@ -1,13 +1,14 @@
 """`junit.xml`: the verdict as test results, for whoever shows those: a case per gate, and one for validity, which comes first.
 
-A gate that does not hold is a failure with its value and limit; an INVALID run is an error, and its gates are errors too, for nobody judged
-them. A gate without data fails. Invariant: the counts of the suite are those of its cases, and there is no character XML cannot carry.
+A gate that does not hold is a failure with its value and limit; an INVALID run is an error, and its gates are errors too, for
+nobody judged them. A gate without data fails. Invariant: the counts of the suite are those of its cases, and there is no
+character XML cannot carry.
 """
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from typing import IO, TYPE_CHECKING, Final
-from xml.etree import ElementTree
 
 from fastload.report.answer import Gate, gates
 from fastload.stats.result import Summary
@@ -41,8 +42,8 @@ def junit_xml(summary: Summary) -> bytes:
         "errors": sum(case.find("error") is not None for case in cases),
     }
     totals = {**{name: str(count) for name, count in counts.items()}, "time": f"{summary.run.total_s:.3f}"}
-    suites = ElementTree.Element("testsuites", {"name": _SUITE, **totals})
-    suite = ElementTree.SubElement(
+    suites = ET.Element("testsuites", {"name": _SUITE, **totals})
+    suite = ET.SubElement(
         suites,
         "testsuite",
         {
@@ -53,35 +54,40 @@ def junit_xml(summary: Summary) -> bytes:
             "hostname": _clean(summary.run.host.hostname),
         },
     )
-    properties = ElementTree.SubElement(suite, "properties")
+    properties = ET.SubElement(suite, "properties")
     for name, value in _properties(summary):
-        ElementTree.SubElement(properties, "property", {"name": name, "value": _clean(value)})
+        ET.SubElement(properties, "property", {"name": name, "value": _clean(value)})
     suite.extend(cases)
-    ElementTree.indent(suites)
-    return ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True) + b"\n"
+    ET.indent(suites)
+    text: bytes = ET.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
-def _validity(summary: Summary) -> ElementTree.Element:
-    case = ElementTree.Element("testcase", {"classname": f"{_SUITE}.run", "name": "the run is valid", "time": f"{summary.run.duration_s:.3f}"})
+def _validity(summary: Summary) -> ET.Element:
+    case = ET.Element(
+        "testcase", {"classname": f"{_SUITE}.run", "name": "the run is valid", "time": f"{summary.run.duration_s:.3f}"}
+    )
     if not summary.generator.valid:
         reasons = "\n".join(_clean(reason) for reason in summary.generator.reasons)
-        error = ElementTree.SubElement(case, "error", {"type": "INVALID", "message": "the generator, not the server, was the limit"})
+        error = ET.SubElement(case, "error", {"type": "INVALID", "message": "the generator, not the server, was the limit"})
         error.text = reasons
     return case
 
 
-def _case(gate: Gate) -> ElementTree.Element:
+def _case(gate: Gate) -> ET.Element:
     name = _clean(gate.name)
-    case = ElementTree.Element("testcase", {"classname": f"{_SUITE}.slo", "name": name, "time": "0"})
+    case = ET.Element("testcase", {"classname": f"{_SUITE}.slo", "name": name, "time": "0"})
     limit, told = _clean(gate.limit), f"{_clean(gate.value)}, limit {_clean(gate.limit)}, of {gate.samples} samples"
     if gate.hint:
         told += f": {_clean(gate.hint)}"
     if gate.status == "INVALID":
-        ElementTree.SubElement(case, "error", {"type": "INVALID", "message": f"not judged, the run is not valid (limit {limit})"}).text = told
+        ET.SubElement(
+            case, "error", {"type": "INVALID", "message": f"not judged, the run is not valid (limit {limit})"}
+        ).text = told
     elif gate.status not in _HELD:
-        ElementTree.SubElement(case, "failure", {"type": gate.status, "message": f"{_clean(gate.value)} is not {limit}"}).text = told
+        ET.SubElement(case, "failure", {"type": gate.status, "message": f"{_clean(gate.value)} is not {limit}"}).text = told
     else:
-        ElementTree.SubElement(case, "system-out").text = f"{gate.status}: {told}"
+        ET.SubElement(case, "system-out").text = f"{gate.status}: {told}"
     return case
 
 
@@ -100,6 +106,8 @@ def _properties(summary: Summary) -> list[tuple[str, str]]:
 def _clean(text: str) -> str:
     """Return a text without what XML 1.0 cannot hold (section 2.2): control characters, surrogates, U+FFFE and U+FFFF."""
     return "".join(
-        character if (code := ord(character)) in (9, 10, 13) or 32 <= code < 0xD800 or 0xE000 <= code < 0xFFFE or code > 0xFFFF else "?"
+        character
+        if (code := ord(character)) in (9, 10, 13) or 32 <= code < 0xD800 or 0xE000 <= code < 0xFFFE or code > 0xFFFF
+        else "?"
         for character in text
     )

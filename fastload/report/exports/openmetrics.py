@@ -1,7 +1,8 @@
 """`openmetrics.txt`: the result of a run as OpenMetrics text, so that Prometheus can be given it afterwards.
 
-Every sample bears the end of the load as its time: `promtool tsdb create-blocks-from openmetrics` takes it as it is, and so does a scrape of
-the file. Names carry units (seconds, bytes); a target is the label `endpoint`. Invariant: what has no data has no sample.
+Every sample bears the end of the load as its time: `promtool tsdb create-blocks-from openmetrics` takes it as it is, and so
+does a scrape of the file. Names carry units (seconds, bytes); a target is the label `endpoint`. Invariant: what has no data has
+no sample.
 """
 
 from __future__ import annotations
@@ -83,22 +84,36 @@ def _of_the_run(recording: Recording, at_s: float) -> Iterator[Metric]:
     gauges: list[tuple[str, str, str, float | None]] = [
         ("fastload_start_timestamp_seconds", "seconds", "Start of the load, Unix time.", recording.started_s),
         ("fastload_window_seconds", "seconds", "Length of the measured window.", run.duration_s),
-        ("fastload_valid", "", "1 when the run can be trusted, 0 when the generator was the limit.", float(summary.generator.valid)),
+        (
+            "fastload_valid",
+            "",
+            "1 when the run can be trusted, 0 when the generator was the limit.",
+            float(summary.generator.valid),
+        ),
         ("fastload_samples_lost", "", "Samples lost by fastload itself.", summary.generator.samples_lost),
-        ("fastload_coalesced_ratio", "", "Content events that shared a read with one before, of all.", summary.clock.coalesced_ratio),
+        (
+            "fastload_coalesced_ratio",
+            "",
+            "Content events that shared a read with one before, of all.",
+            summary.clock.coalesced_ratio,
+        ),
     ]
     for name, unit, what, value in gauges:
         family = GaugeMetricFamily(name, what, labels=[], unit=unit)
         _add(family, [], value, at_s)
         yield family
-    held = GaugeMetricFamily("fastload_gate_held", "1 when a gate held, 0 when not; none for one that was not judged.", labels=["gate"])
+    held = GaugeMetricFamily(
+        "fastload_gate_held", "1 when a gate held, 0 when not; none for one that was not judged.", labels=["gate"]
+    )
     for check in summary.verdict.checks:
         _add(held, [check.name], None if check.status == "INVALID" else float(check.status in ("PASS", "WARNING")), at_s)
     yield held
 
 
 def _counters(places: Mapping[str, Endpoint], at_s: float) -> Iterator[Metric]:
-    requests = CounterMetricFamily("fastload_requests", "Requests of the whole run, by how they ended.", labels=["endpoint", "result"])
+    requests = CounterMetricFamily(
+        "fastload_requests", "Requests of the whole run, by how they ended.", labels=["endpoint", "result"]
+    )
     errors = CounterMetricFamily("fastload_errors", "Failed requests, by kind.", labels=["endpoint", "kind", "status"])
     tokens = CounterMetricFamily("fastload_tokens", "Tokens of the whole run.", labels=["endpoint", "direction"])
     for target, place in places.items():
@@ -113,7 +128,9 @@ def _counters(places: Mapping[str, Endpoint], at_s: float) -> Iterator[Metric]:
 
 
 def _quantiles(name: str, what: str, places: Mapping[str, Endpoint], at_s: float) -> Metric:
-    family = GaugeMetricFamily(f"fastload_{name}_quantile_seconds", f"Quantiles of: {what}.", labels=["endpoint", "quantile"], unit="seconds")
+    family = GaugeMetricFamily(
+        f"fastload_{name}_quantile_seconds", f"Quantiles of: {what}.", labels=["endpoint", "quantile"], unit="seconds"
+    )
     for target, place in places.items():
         block = getattr(place.latency_ms, name)
         for key, quantile in _QUANTILES.items():
@@ -122,13 +139,17 @@ def _quantiles(name: str, what: str, places: Mapping[str, Endpoint], at_s: float
 
 
 def _histogram(recording: Recording, name: str, what: str, at_s: float) -> Metric:
-    family = HistogramMetricFamily(f"fastload_{name}_seconds", f"{what[:1].upper()}{what[1:]}.", labels=["endpoint"], unit="seconds")
+    family = HistogramMetricFamily(
+        f"fastload_{name}_seconds", f"{what[:1].upper()}{what[1:]}.", labels=["endpoint"], unit="seconds"
+    )
     stored = recording.stored.endpoints
     for target, place in recording.summary.endpoints.items():
         block = getattr(place.latency_ms, name)
         if block is None:
             continue
-        counts = _gap_counts(recording.gaps[target]) if name == "itl" else _value_counts(recording.values(name, stored.index(target)))
+        counts = (
+            _gap_counts(recording.gaps[target]) if name == "itl" else _value_counts(recording.values(name, stored.index(target)))
+        )
         edges = [*(repr(edge) for edge in EDGES_S), "+Inf"]
         total_s = block.mean * block.count / 1e3
         family.add_metric([target], list(zip(edges, counts, strict=True)), total_s, timestamp=at_s)

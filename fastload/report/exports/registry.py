@@ -1,7 +1,7 @@
 """Every export format by name, and the writing of its files: all or nothing each.
 
-A format is a module with `files(recording)`; it is imported when it is asked for. Knows no format's content. Invariant: a reader never
-sees half a file, and a format that cannot be made is an error of one line, never an empty file.
+A format is a module with `files(recording)`; it is imported when it is asked for. Knows no format's content. Invariant: a
+reader never sees half a file, and a format that cannot be made is an error of one line, never an empty file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`requests.csv` as typed columns: the same names, order and values, with what a text cannot say.
 
-Computes no metric. Invariant: a value is absent exactly where the cell of the CSV is empty, and times are the same float64 milliseconds,
-so that they times 1e6 are the stamps to the nanosecond.
+Computes no metric. Invariant: a value is absent exactly where the cell of the CSV is empty, and times are the same float64
+milliseconds, so that they times 1e6 are the stamps to the nanosecond.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fastload.samples.layout import RECORD_RETRIED, RECORD_REUSED, RECORD_SHORTE
 from fastload.stats.metrics import Flags
 
 _STAMPS: Final = ("scheduled", "sent", "first_byte", "first_token", "first_answer", "last_token", "end")
-_DURATIONS: Final = ("connect", "max_gap")
+_DURATIONS: Final = ("connect", "max_gap", "held")
 _NUMBERS: Final = ("user", "worker", "attempts", "events", "coalesced", "body_bytes")
 _FLAGS: Final = {
     "streamed": RECORD_STREAMED,
@@ -61,7 +61,7 @@ class Column:
 
 
 def typed_columns(stored: Stored) -> dict[str, Column]:
-    """Return every column of `requests.csv` that it names, in its order."""
+    """Return every column of `requests.csv`, in its order."""
     records = stored.records
     outcomes = tuple(kind.name.lower() if (kind := _outcome(number)) else "" for number in range(max(Outcome) + 1))
     made: dict[str, tuple[NDArray[Any], Flags | None, tuple[str, ...]]] = {
@@ -71,6 +71,7 @@ def typed_columns(stored: Stored) -> dict[str, Column]:
         "outcome": (records["outcome"], None, outcomes),
         "status": (records["status"], records["status"] == 0, ()),
         "measured": (stored.measured, None, ()),
+        "asked_tokens": (records["asked_tokens"], records["asked_tokens"] == 0, ()),
     }
     for name in _STAMPS:
         stamps = records[f"{name}_ns"]
@@ -86,7 +87,6 @@ def typed_columns(stored: Stored) -> dict[str, Column]:
     return {
         name: Column(*made[name], unit="ms" if name.endswith("_ms") else _UNITS.get(name, ""), what=what)
         for name, what in COLUMNS.items()
-        if name in made
     }
 
 
