@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fastload.cli.store import store_result
-from fastload.plan.target import Target
 from fastload.report.exports.recording import Recording
 from fastload.samples.layout import RECORD_RETRIED, RECORD_REUSED, RECORD_STREAMED, Outcome
-from fastload.stats.facts import RunFacts
 from fastload.verdict.decide import assess
-from tests.unit.stats_oracle import EPOCH, MS, SECOND, Token, collected, facts, failed, record
+from tests.unit.stats_oracle import EPOCH, MS, SECOND, Token, collected, facts, failed, record, worker
 
 ROWS = (
     record(scheduled_ns=EPOCH + 2 * SECOND - MS, connect_ns=MS, output_tokens=5, input_tokens=11, user=0, request_id=0, body_bytes=400),
@@ -43,15 +41,9 @@ def stored_run(directory: Path, rows: Sequence[dict[str, Any]] = ROWS, slo: tupl
     """Store a run in `directory` as the command line does, and open it."""
     directory.mkdir(parents=True, exist_ok=True)
     kept = tokens() if rows is ROWS else []
-    found = facts(rows=len(rows), tokens=len(kept), slo=slo, targets=("a", "b"), **changes)
+    started = sum(not row["flags"] & RECORD_RETRIED for row in rows)
+    ledger = worker(started=started, records_written=len(rows), records_read=len(rows), tokens_written=len(kept), tokens_read=len(kept))
+    found = facts(slo=slo, targets=("a", "b"), **{"workers": (ledger,), **changes})
     collector = collected(rows, kept, endpoints=2)
     store_result(directory, assess(found, collector)[0], found, collector)
     return Recording(directory)
-
-
-def facts_of(rows: Sequence[dict[str, Any]] = ROWS, **changes: Any) -> RunFacts:
-    """Return the facts of the same run."""
-    return facts(rows=len(rows), targets=("a", "b"), **changes)
-
-
-__all__ = ["GAPS_NS", "ROWS", "Target", "facts_of", "stored_run", "tokens"]

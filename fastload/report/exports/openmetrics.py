@@ -103,10 +103,12 @@ def _of_the_run(recording: Recording, at_s: float) -> Iterator[Metric]:
         _add(family, [], value, at_s)
         yield family
     held = GaugeMetricFamily(
-        "fastload_gate_held", "1 when a gate held, 0 when not; none for one that was not judged.", labels=["gate"]
+        "fastload_gate_held", "1 when a gate held, 0 when not; none for one that was not judged.", labels=["gate", "limit"]
     )
     for check in summary.verdict.checks:
-        _add(held, [check.name], None if check.status == "INVALID" else float(check.status in ("PASS", "WARNING")), at_s)
+        _add(
+            held, [check.name, check.limit], None if check.status == "INVALID" else float(check.status in ("PASS", "WARNING")), at_s
+        )
     yield held
 
 

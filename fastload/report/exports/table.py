@@ -63,7 +63,8 @@ class Column:
 def typed_columns(stored: Stored) -> dict[str, Column]:
     """Return every column of `requests.csv`, in its order."""
     records = stored.records
-    outcomes = tuple(kind.name.lower() if (kind := _outcome(number)) else "" for number in range(max(Outcome) + 1))
+    named = {int(kind): kind.name.lower() for kind in Outcome}
+    outcomes = tuple(named.get(number, "") for number in range(max(named) + 1))
     made: dict[str, tuple[NDArray[Any], Flags | None, tuple[str, ...]]] = {
         "request_id": ((records["request_id"] & np.uint64(INDEX_MASK)).astype(np.int64), None, ()),
         "turn": ((records["request_id"] >> np.uint64(TURN_SHIFT)).astype(np.int32) + np.int32(1), None, ()),
@@ -94,10 +95,3 @@ def rows(columns: dict[str, Column], begin: int, end: int) -> Iterator[dict[str,
     """Yield some rows as objects."""
     for cells in zip(*(column.cells(begin, end) for column in columns.values()), strict=True):
         yield dict(zip(columns, cells, strict=True))
-
-
-def _outcome(number: int) -> Outcome | None:
-    try:
-        return Outcome(number)
-    except ValueError:
-        return None
