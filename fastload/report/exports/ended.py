@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastload.report.exports.recording import Recording, request_key
-from fastload.samples.layout import Outcome
+from fastload.samples.layout import RECORD_RETRIED, Outcome
 from fastload.stats import metrics
 from fastload.stats.metrics import Flags, Records, Values
 
@@ -27,9 +27,10 @@ class Ended:
 
     Attributes:
         records: their records.
+        rows: the row of each in `requests.csv`, from 0.
         completed: which of them completed.
-        start_s: when it was sent, since 1970; of one that never was, when it was meant to be.
-        end_s: when it ended, since 1970.
+        start_ns: when it was sent, since 1970; of one that never was, when it was meant to be.
+        end_ns: when it ended, since 1970.
         e2e_s: end - sent.
         ttft_s: first content event - sent.
         tpot_s: (last - first content event) / (output tokens - 1).
@@ -40,9 +41,10 @@ class Ended:
     """
 
     records: Records
+    rows: NDArray[np.int64]
     completed: Flags
-    start_s: Values
-    end_s: Values
+    start_ns: NDArray[np.int64]
+    end_ns: NDArray[np.int64]
     e2e_s: Values
     ttft_s: Values
     tpot_s: Values
@@ -51,7 +53,17 @@ class Ended:
     input_tokens: Values
     concurrency: Values
 
-    def keys(self) -> list[tuple[int, int]]:
+    @property
+    def start_s(self) -> Values:
+        """The same in seconds, within 0.2 us."""
+        return self.start_ns / _NS_PER_S
+
+    @property
+    def end_s(self) -> Values:
+        """The same in seconds, within 0.2 us."""
+        return self.end_ns / _NS_PER_S
+
+    def identities(self) -> list[tuple[int, int]]:
         """Return each request's index in the plan and its turn, from 1."""
         return [request_key(number) for number in self.records["request_id"].tolist()]
 
@@ -74,11 +86,16 @@ class Ended:
         return [Outcome(kind).name.lower() for kind in self.records["outcome"].tolist()]
 
 
-def ended_requests(recording: Recording) -> Ended:
-    """Return the requests of a run."""
-    everything = recording.requests
-    records = everything[everything["outcome"] != Outcome.CANCELLED]
-    records = records[np.argsort(records["end_ns"], kind="stable")]
+def ended_requests(recording: Recording, *, measured: bool = False) -> Ended:
+    """Return the requests of a run; with `measured` only those sent inside the measured window."""
+    stored = recording.stored.records
+    chosen = (stored["outcome"] != Outcome.CANCELLED) & ((stored["flags"] & RECORD_RETRIED) == 0)
+    if measured:
+        stamps = recording.histograms.stamps
+        chosen &= metrics.sent_inside(stored, stamps["window_start_ns"], stamps["window_end_ns"])
+    rows = np.flatnonzero(chosen)
+    rows = rows[np.argsort(stored["end_ns"][rows], kind="stable")]
+    records = stored[rows]
     completed = records["outcome"] == Outcome.COMPLETED
 
     def of_completed(values: NDArray[Any]) -> Values:
@@ -88,16 +105,17 @@ def ended_requests(recording: Recording) -> Ended:
     told = records["input_tokens"]
     return Ended(
         records=records,
+        rows=rows,
         completed=completed,
-        start_s=recording.wall_s(begun),
-        end_s=recording.wall_s(records["end_ns"]),
+        start_ns=recording.wall_ns(begun),
+        end_ns=recording.wall_ns(records["end_ns"]),
         e2e_s=metrics.e2e(records) / _NS_PER_S,
         ttft_s=of_completed(metrics.ttft(records) / _NS_PER_S),
         tpot_s=of_completed(metrics.tpot(records) / _NS_PER_S),
         lateness_s=metrics.lateness(records) / _NS_PER_S,
         output_tokens=of_completed(metrics.output_tokens(records)),
         input_tokens=np.where(told >= 0, told.astype(np.float64), np.nan),
-        concurrency=_in_flight(everything, records),
+        concurrency=_in_flight(recording.requests, records),
     )
 
 

@@ -81,7 +81,7 @@ def _rows(recording: Recording, ended: Ended) -> Iterator[dict[str, Any]]:
     }
     of_user: dict[int, int] = {}
     texts = recording.texts
-    facts = zip(ended.keys(), ended.completed.tolist(), ended.outcomes(), zip(*columns.values(), strict=True), strict=True)
+    facts = zip(ended.identities(), ended.completed.tolist(), ended.outcomes(), zip(*columns.values(), strict=True), strict=True)
     for number, (key, completed, outcome, values) in enumerate(facts, 1):
         row: dict[str, Any] = dict(zip(columns, values, strict=True))
         user = row["user_id"]

@@ -82,7 +82,9 @@ def _requests(recording: Recording, ended: Ended) -> Iterator[Row]:
         "status": ended.records["status"].tolist(),
         "endpoint": [recording.endpoint(index) for index in ended.records["endpoint"].tolist()],
     }
-    for (number, turn), outcome, values in zip(ended.keys(), ended.outcomes(), zip(*columns.values(), strict=True), strict=True):
+    for (number, turn), outcome, values in zip(
+        ended.identities(), ended.outcomes(), zip(*columns.values(), strict=True), strict=True
+    ):
         row: Row = dict(zip(columns, values, strict=True))
         status = row.pop("status")
         failed = outcome != Outcome.COMPLETED.name.lower()

@@ -10,7 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from fastload.errors import FastloadError
 from fastload.report.histograms_file import StoredHistograms, read_histograms
@@ -104,11 +106,9 @@ class Recording:
         rows = self.measured
         return metrics.present(formula(rows if endpoint is None else rows[rows["endpoint"] == endpoint]))
 
-    def wall_s(self, stamps: Values) -> Values:
-        """Return stamps of records as seconds since 1970, NaN where it did not happen."""
-        since = (stamps.astype("int64") - LOAD_START_NS) / 1e9
-        since[stamps == 0] = float("nan")
-        return self.started_s + since
+    def wall_ns(self, stamps: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return stamps of records as ns since 1970; all of them must have happened."""
+        return stamps.astype(np.int64) + (int(self.started_s * 1e6) * 1000 - LOAD_START_NS)
 
 
 def request_key(number: int) -> tuple[int, int]:
