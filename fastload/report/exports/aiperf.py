@@ -65,16 +65,19 @@ def _summary(recording: Recording, ended: Ended) -> dict[str, Any]:
 
 
 def _distributions(recording: Recording, ended: Ended) -> dict[str, Any]:
-    done = ended.completed
-    answers = np.where(done, metrics.ttfa(ended.records) / 1e6, np.nan)
+    done = ended.counted
+
+    def of_counted(values: Values) -> Values:
+        return np.where(done, values, np.nan)
+
     rows = {
-        "time_to_first_token": ("ms", ended.ttft_s * 1e3),
-        "time_to_first_output_token": ("ms", answers),
-        "request_latency": ("ms", np.where(done, ended.e2e_s * 1e3, np.nan)),
-        "inter_token_latency": ("ms", ended.tpot_s * 1e3),
-        "output_token_throughput_per_user": ("tokens/sec/user", 1 / np.where(ended.tpot_s > 0, ended.tpot_s, np.nan)),
-        "output_sequence_length": (_TOKENS, ended.output_tokens),
-        "input_sequence_length": (_TOKENS, np.where(done, ended.input_tokens, np.nan)),
+        "time_to_first_token": ("ms", of_counted(ended.ttft_s * 1e3)),
+        "time_to_first_output_token": ("ms", of_counted(metrics.ttfa(ended.records) / 1e6)),
+        "request_latency": ("ms", of_counted(ended.e2e_s * 1e3)),
+        "inter_token_latency": ("ms", of_counted(ended.tpot_s * 1e3)),
+        "output_token_throughput_per_user": ("tokens/sec/user", of_counted(1 / np.where(ended.tpot_s > 0, ended.tpot_s, np.nan))),
+        "output_sequence_length": (_TOKENS, of_counted(ended.output_tokens)),
+        "input_sequence_length": (_TOKENS, of_counted(ended.input_tokens)),
     }
     table = recording.histograms.table
     return {

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastload.report.exports.recording import Recording, request_key
-from fastload.samples.layout import RECORD_RETRIED, Outcome
+from fastload.samples.layout import RECORD_RETRIED, RECORD_SHORTENED, Outcome
 from fastload.stats import metrics
 from fastload.stats.metrics import Flags, Records, Values
 
@@ -62,6 +62,12 @@ class Ended:
     def end_s(self) -> Values:
         """The same in seconds, within 0.2 us."""
         return self.end_ns / _NS_PER_S
+
+    @property
+    def counted(self) -> Flags:
+        """Which of them count in latencies: completed, and not with fewer tokens than `ignore_eos` demanded."""
+        counted: Flags = self.completed & ((self.records["flags"] & RECORD_SHORTENED) == 0)
+        return counted
 
     def identities(self) -> list[tuple[int, int]]:
         """Return each request's index in the plan and its turn, from 1."""
