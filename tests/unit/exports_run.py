@@ -31,7 +31,9 @@ GAPS_NS = {0: (3 * MS, 5 * MS, 7_000_001, 1_999, 2_048), 1: (20 * MS, 300 * SECO
 def tokens() -> list[Token]:
     """Return token samples with the gaps above, and some that have none or lie outside of the window."""
     inside = [
-        Token(2 * SECOND + index * MS, gap, endpoint=endpoint) for endpoint, gaps in GAPS_NS.items() for index, gap in enumerate(gaps)
+        Token(2 * SECOND + index * MS, gap, endpoint=endpoint)
+        for endpoint, gaps in GAPS_NS.items()
+        for index, gap in enumerate(gaps)
     ]
     without = [Token(2 * SECOND, first=True), Token(2 * SECOND, coalesced=True), Token(SECOND // 2, 9 * MS)]
     return inside + without
@@ -42,7 +44,9 @@ def stored_run(directory: Path, rows: Sequence[dict[str, Any]] = ROWS, slo: tupl
     directory.mkdir(parents=True, exist_ok=True)
     kept = tokens() if rows is ROWS else []
     started = sum(not row["flags"] & RECORD_RETRIED for row in rows)
-    ledger = worker(started=started, records_written=len(rows), records_read=len(rows), tokens_written=len(kept), tokens_read=len(kept))
+    ledger = worker(
+        started=started, records_written=len(rows), records_read=len(rows), tokens_written=len(kept), tokens_read=len(kept)
+    )
     found = facts(slo=slo, targets=("a", "b"), **{"workers": (ledger,), **changes})
     collector = collected(rows, kept, endpoints=2)
     store_result(directory, assess(found, collector)[0], found, collector)

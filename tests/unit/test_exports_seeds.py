@@ -127,7 +127,9 @@ def test_requests_of_llm_stress(recording: Recording) -> None:
     rows = {row["request_id"]: row for row in stress(recording, "request")}
     assert set(rows) == {"0", "1", "2", "3", "5", "6"}
     first, failed = rows["0"], rows["3"]
-    numbers = {name: float(first[name]) for name in ("start_ts", "end_ts", "ttft", "latency", "queue_wait", "tps", "latency_per_token")}
+    numbers = {
+        name: float(first[name]) for name in ("start_ts", "end_ts", "ttft", "latency", "queue_wait", "tps", "latency_per_token")
+    }
     assert numbers == pytest.approx(
         {"start_ts": STARTED_S + 2, "end_ts": STARTED_S + 2.1, "ttft": 0.02, "latency": 0.1, "queue_wait": 0.001, "tps": 50,
          "latency_per_token": 0.02}
