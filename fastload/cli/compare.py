@@ -99,18 +99,29 @@ def read_result(path: Path, name: str) -> Entrant:
     Raises:
         FastloadError: there is none, or it cannot be read.
     """
-    from fastload.cli.outputs import SUMMARY_FILE
     from fastload.stats.compare import Contender
 
-    directory = path.parent if path.name == SUMMARY_FILE else path
-    runs = [directory]
-    if not (directory / SUMMARY_FILE).exists():
-        runs = sorted((found.parent for found in directory.glob(f"*/{SUMMARY_FILE}")), key=lambda run: (len(run.name), run.name))
-    if not runs:
-        raise FastloadError(f"{path} holds no result", why=f"there is no {SUMMARY_FILE} in it", hint="name what -o named")
+    runs = run_directories(path)
     read = [_read_run(run) for run in runs]
     samples = tuple(_samples(summary, stored, None) for summary, stored in read)
     return Entrant(Contender(name, samples), tuple(summary for summary, _ in read))
+
+
+def run_directories(path: Path) -> list[Path]:
+    """Return the directories of the runs that a result holds: itself, or, without `summary.json`, those in it that have one.
+
+    Raises:
+        FastloadError: there is none.
+    """
+    from fastload.cli.outputs import SUMMARY_FILE
+
+    directory = path.parent if path.name == SUMMARY_FILE else path
+    if (directory / SUMMARY_FILE).exists():
+        return [directory]
+    runs = sorted((found.parent for found in directory.glob(f"*/{SUMMARY_FILE}")), key=lambda run: (len(run.name), run.name))
+    if not runs:
+        raise FastloadError(f"{path} holds no result", why=f"there is no {SUMMARY_FILE} in it", hint="name what -o named")
+    return runs
 
 
 def show(comparison: Comparison, json_file: Path | None, *, quiet: bool = False) -> ExitCode:

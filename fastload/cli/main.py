@@ -29,6 +29,7 @@ _COMMANDS: Final[dict[str, str]] = {
     "search": "Find the highest load that meets the SLOs.",
     "stress": "Raise the load step by step until the server gives in.",
     "compare": "Compare results: what differs beyond noise.",
+    "merge": "Put results of several hosts or runs together into one.",
     "data": "List the data sets, fetch one, look into a file.",
     "ctl": "Watch a running load and change it.",
     "doctor": "Check this machine: limits, clocks, priorities.",

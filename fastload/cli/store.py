@@ -25,21 +25,21 @@ from fastload.report.json import write_summary
 from fastload.report.tables import write_requests_csv
 from fastload.report.texts import write_requests_jsonl
 from fastload.samples.token_file import TokenFile, open_tokens
-from fastload.stats.collector import Collector
+from fastload.stats.collected import Samples
 from fastload.stats.facts import RunFacts
 from fastload.stats.result import Summary
 
 
-def store_result(out: Path, summary: Summary, facts: RunFacts, collector: Collector) -> None:
+def store_result(out: Path, summary: Summary, facts: RunFacts, samples: Samples) -> None:
     """Write every file of a result.
 
     Raises:
         FastloadError: one cannot be written.
     """
     write_summary(summary, out / SUMMARY_FILE)
-    write_requests_csv(out / REQUESTS_FILE, facts, collector.records())
-    write_histograms(out / HISTOGRAMS_FILE, facts, collector)
-    write_hlog(out / HLOG_FILE, facts, collector)
+    write_requests_csv(out / REQUESTS_FILE, facts, samples.records())
+    write_histograms(out / HISTOGRAMS_FILE, facts, samples)
+    write_hlog(out / HLOG_FILE, facts, samples)
     if facts.journals:
         write_requests_jsonl(out / TEXTS_FILE, facts)
 
@@ -56,7 +56,7 @@ def token_file(outputs: Outputs) -> TokenFile | None:
     return TokenFile(outputs.out / TOKENS_RAW_FILE) if outputs.tokens else None
 
 
-def store_tokens(tokens: TokenFile, facts: RunFacts, collector: Collector) -> None:
+def store_tokens(tokens: TokenFile, facts: RunFacts, samples: Samples) -> None:
     """Complete `tokens.bin`, and make `tokens.parquet` of it, which takes its place; without pyarrow it stays, with a note.
 
     Raises:
@@ -74,7 +74,7 @@ def store_tokens(tokens: TokenFile, facts: RunFacts, collector: Collector) -> No
 
     stored = open_tokens(tokens.path)
     names = [target.name for target in facts.plan.targets]
-    made = ExportFile(TOKENS_FILE, lambda file: write_tokens(file, stored, collector.records(), zero, names, facts.run_id))
+    made = ExportFile(TOKENS_FILE, lambda file: write_tokens(file, stored, samples.records(), zero, names, facts.run_id))
     write_file(made, tokens.path.with_name(TOKENS_FILE))
     tokens.path.unlink()
 

@@ -11,7 +11,8 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +22,8 @@ from numpy.typing import NDArray
 from fastload.errors import FastloadError
 from fastload.report.requests_file import LOAD_START_NS
 from fastload.samples.layout import HISTOGRAM_BUCKETS
-from fastload.stats.collector import Collector
-from fastload.stats.facts import Counts, RunFacts, UserSample, WorkerFacts
+from fastload.stats.collected import Samples
+from fastload.stats.facts import Counts, HostFacts, RunFacts, Source, UserSample, WorkerFacts
 from fastload.stats.gap_table import GapTable
 from fastload.stats.kernels import COARSE_BUCKETS, MOMENT_COLUMNS, TOTAL_COLUMNS, U64Array
 from fastload.stats.seconds import PackedSeconds
@@ -31,6 +32,7 @@ HISTOGRAMS_SCHEMA: Final = "fastload/histograms/1"
 _STAMPS: Final = ("epoch_ns", "load_start_ns", "window_start_ns", "window_end_ns", "load_end_ns", "end_ns")
 _OWN: Final = ("supervisor_cpu_s", "supervisor_rss_peak_bytes", "supervisor_pss_bytes", "counted", "reasons")
 """Facts that `summary.json` has only as part of a sum, or not at all."""
+_OF_SOURCES: Final = ("load_start_ns", "window_start_ns", "window_end_ns", "load_end_ns", "end_ns")
 _OF_WORKERS: Final = ("stamp_lag", "loop_stall", "stamp_error_kernel", "stamp_error_user")
 _SCALARS: Final = tuple(field.name for field in fields(WorkerFacts) if field.name not in _OF_WORKERS)
 _DAMAGED: Final = (ValueError, KeyError, TypeError, EOFError, IndexError, zipfile.BadZipFile, zlib.error)
@@ -41,6 +43,7 @@ class StoredHistograms:
     """What the file holds.
 
     Attributes:
+        run_id: the run it is of.
         endpoints: the targets' names, in the order of the rows.
         gaps: ITL histogram (ns) of the measured window, shape (endpoints, HISTOGRAM_BUCKETS).
         moments: exact sums and extremes of the same gaps, shape (endpoints, MOMENT_COLUMNS).
@@ -50,8 +53,10 @@ class StoredHistograms:
         user_samples: users and requests in flight over time.
         workers: the workers, their histograms of stamp lag, loop stall and stamp error among it.
         own: further facts of the run, by their names in `RunFacts`.
+        sources: the runs that it was merged of; () = it is one run.
     """
 
+    run_id: str
     endpoints: tuple[str, ...]
     gaps: U64Array
     moments: U64Array
@@ -61,6 +66,7 @@ class StoredHistograms:
     user_samples: tuple[UserSample, ...]
     workers: tuple[WorkerFacts, ...]
     own: Mapping[str, Any]
+    sources: tuple[Source, ...] = ()
 
     @property
     def table(self) -> GapTable:
@@ -68,14 +74,13 @@ class StoredHistograms:
         return GapTable(self.gaps, self.moments, self.totals)
 
 
-def write_histograms(path: Path, facts: RunFacts, collector: Collector) -> None:
-    """Write the file, all or nothing; the collector must be finished.
+def write_histograms(path: Path, facts: RunFacts, samples: Samples) -> None:
+    """Write the file, all or nothing; a collector must be finished.
 
     Raises:
         FastloadError: it cannot be written.
     """
-    table, seconds = collector.table, collector.seconds.packed()
-    samples = facts.user_samples
+    table, seconds = samples.table, samples.seconds.packed()
     arrays: dict[str, Any] = {
         "header": np.frombuffer(json.dumps(_header(facts)).encode(), dtype=np.uint8),
         **_sparse("gaps", list(table.gaps)),
@@ -85,9 +90,9 @@ def write_histograms(path: Path, facts: RunFacts, collector: Collector) -> None:
         "second_filled": seconds.filled,
         "second_bucket": seconds.buckets,
         "second_number": seconds.numbers,
-        "user_sample_ns": np.array([sample.at_ns - facts.load_start_ns for sample in samples], dtype=np.int64),
-        "user_sample_users": np.array([sample.users for sample in samples], dtype=np.int64),
-        "user_sample_in_flight": np.array([sample.in_flight for sample in samples], dtype=np.int64),
+        "user_sample_ns": np.array([sample.at_ns - facts.load_start_ns for sample in facts.user_samples], dtype=np.int64),
+        "user_sample_users": np.array([sample.users for sample in facts.user_samples], dtype=np.int64),
+        "user_sample_in_flight": np.array([sample.in_flight for sample in facts.user_samples], dtype=np.int64),
     }
     for name in _OF_WORKERS:
         arrays.update(_sparse(name, [getattr(worker, name) for worker in facts.workers]))
@@ -135,7 +140,25 @@ def _header(facts: RunFacts) -> dict[str, Any]:
             }
             for worker in facts.workers
         ],
+        "sources": [_source_header(source, facts.load_start_ns) for source in facts.sources],
     }
+
+
+def _source_header(source: Source, load_start_ns: int) -> dict[str, Any]:
+    relative = {name: getattr(source, name) - load_start_ns for name in _OF_SOURCES}
+    return {**asdict(source), **relative, "started_at": source.started_at.isoformat()}
+
+
+def _source(row: Mapping[str, Any]) -> Source:
+    values: dict[str, Any] = {
+        **row,
+        **{name: row[name] + LOAD_START_NS for name in _OF_SOURCES},
+        "started_at": datetime.fromisoformat(row["started_at"]),
+        "host": HostFacts(**row["host"]),
+        "endpoints": tuple(row["endpoints"]),
+        "reasons": tuple(row["reasons"]),
+    }
+    return Source(**values)
 
 
 def _stored(arrays: Mapping[str, NDArray[Any]]) -> StoredHistograms:
@@ -146,6 +169,7 @@ def _stored(arrays: Mapping[str, NDArray[Any]]) -> StoredHistograms:
     of_workers = {name: _dense(arrays, name, len(rows)) for name in _OF_WORKERS}
     samples = zip(*(arrays[f"user_sample_{name}"].tolist() for name in ("ns", "users", "in_flight")), strict=True)
     return StoredHistograms(
+        run_id=str(header["run_id"]),
         endpoints=endpoints,
         gaps=_dense(arrays, "gaps", len(endpoints)),
         moments=_table(arrays, "moments", (len(endpoints), MOMENT_COLUMNS)),
@@ -155,6 +179,7 @@ def _stored(arrays: Mapping[str, NDArray[Any]]) -> StoredHistograms:
         user_samples=tuple(UserSample(at_ns + LOAD_START_NS, users, in_flight) for at_ns, users, in_flight in samples),
         workers=tuple(_worker(row, {name: table[index] for name, table in of_workers.items()}) for index, row in enumerate(rows)),
         own={**{name: header["own"][name] for name in _OWN}, "reasons": tuple(header["own"]["reasons"])},
+        sources=tuple(_source(row) for row in header["sources"]),
     )
 
 

@@ -116,13 +116,16 @@ def _sections(material: Material) -> Iterable[str]:
 def _head(summary: Summary) -> str:
     run, requests = summary.run, summary.requests
     users = run.plan.get("load", {}).get("users")
-    facts = [plural(users, "user")] if isinstance(users, int) else []
+    facts = [plural(users, "user")] if isinstance(users, int) and run.merged is None else []
     facts += [f"{run.duration_s:.1f} s measured of {run.load_s:.1f} s of load", f"{max(run.total_s - run.load_s, 0):.1f} s drain"]
     ledger = f"{count(requests.started)} requests: {count(requests.completed)} completed, {count(requests.failed)} failed, "
     ledger += f"{count(requests.cancelled)} cancelled"
     if requests.missed:
         ledger += f"; {count(requests.missed)} arrivals missed"
     notes = [note for note in (run.stop_reason, run.steady, "stopped early by Ctrl-C" if run.interrupted else None) if note]
+    notes += [
+        f"merged: {part.id} from {part.host.hostname}, {part.started_at[:19].replace('T', ' ')} UTC" for part in run.merged or []
+    ]
     lines = "".join(f"<p>{text(note)}</p>" for note in notes)
     when = run.started_at[:19].replace("T", " ")
     about = f"fastload {run.version}, {when} UTC, from {run.host.hostname}; {', '.join(facts)}"

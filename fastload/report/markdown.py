@@ -49,7 +49,8 @@ def _head(summary: Summary) -> str:
     title = f"{model} at {targets}" if model else targets
     ledger = f"{count(requests.started)} requests: {count(requests.completed)} completed, {count(requests.failed)} failed, "
     ledger += f"{count(requests.cancelled)} cancelled. {run.duration_s:.1f} s measured, fastload {run.version}, "
-    return f"# {plain(title)}\n\n{ledger}{plain(run.started_at[:19])} UTC."
+    merged = "".join(f"\n- merged: {plain(part.id)} from {plain(part.host.hostname)}" for part in run.merged or [])
+    return f"# {plain(title)}\n\n{ledger}{plain(run.started_at[:19])} UTC." + (f"\n{merged}" if merged else "")
 
 
 def _verdict(summary: Summary) -> str:

@@ -31,6 +31,7 @@ _LEAST_BINS: Final = 10
 _RANKS: Final = 300
 _NS_PER_S: Final = 1e9
 _NS_PER_MS: Final = 1e6
+_LEAST_SPAN_S: Final = 1e-3
 _LOG_RATIO: Final = 20.0
 """A maximum that many times the median would flatten everything else on a linear axis."""
 
@@ -66,7 +67,19 @@ class Material:
             sent = since_start_s(self.measured, "sent_ns")
             if len(sent):
                 return float(sent.min()), float(sent.max())
+        if run.merged is not None:
+            return min(part.window_s[0] for part in run.merged), max(part.window_s[1] for part in run.merged)
         return max(run.load_s - run.duration_s, 0.0), run.load_s
+
+    def outside_s(self) -> list[tuple[float, float]]:
+        """Return the spans of the run that were not measured: warm-up, drain, and the time between the runs of a merged result."""
+        merged = self.summary.run.merged
+        end_s = self.summary.run.total_s if merged is None else float(len(self.summary.timeline))
+        spans, reached = [], 0.0
+        for begin, end in sorted(part.window_s for part in merged or []) or [self.window_s()]:
+            spans.append((reached, begin))
+            reached = max(reached, end)
+        return [(left, right) for left, right in [*spans, (reached, end_s)] if right - left > _LEAST_SPAN_S]
 
 
 @dataclass(frozen=True, slots=True)

@@ -334,11 +334,8 @@ def _errors(material: Material) -> Iterator[Plot]:
 
 
 def _outside(material: Material) -> list[dict[str, object]]:
-    """Return grey bands over the warm-up and the drain."""
-    begin_s, end_s = material.window_s()
-    total_s = material.summary.run.total_s
-    bands_s = [(0.0, begin_s), (end_s, total_s)]
-    return [shade(left, right) for left, right in bands_s if right - left > 1e-3]
+    """Return grey bands over what was not measured."""
+    return [shade(left, right) for left, right in material.outside_s()]
 
 
 def _from_zero(values: Floats) -> dict[str, object]:

@@ -26,8 +26,7 @@ def timeline_plots(material: Material) -> Iterator[Plot]:
         return
     groups, width_s = seconds_together(rows)
     time_s = np.array([(group[0].t_s + group[-1].t_s + 1) / 2 for group in groups])
-    begin_s, end_s = material.window_s()
-    outside = [shade(left, right) for left, right in ((0.0, begin_s), (end_s, material.summary.run.total_s)) if right - left > 1e-3]
+    outside = [shade(left, right) for left, right in material.outside_s()]
     together = f" {width_s} seconds are put together in each point." if width_s > 1 else ""
     yield _throughput(time_s, groups, outside, together)
     yield _load(time_s, groups, outside, together)

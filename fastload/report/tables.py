@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastload.errors import FastloadError
 from fastload.samples.layout import RECORD_RETRIED, RECORD_REUSED, RECORD_SHORTENED, Outcome
-from fastload.stats import metrics
+from fastload.stats import metrics, windows
 from fastload.stats.facts import RunFacts
 from fastload.stats.metrics import Records
 
@@ -84,7 +84,7 @@ def _columns(facts: RunFacts, records: Records) -> dict[str, list[bytes]]:
     """Return the text of every column, by name."""
     names = {index: target.name for index, target in enumerate(facts.plan.targets)}
     outcomes = {int(kind): kind.name.lower() for kind in Outcome}
-    measured = metrics.measured(records, facts.window_start_ns, facts.window_end_ns)
+    measured = windows.measured(facts, records)
     status = records["status"]
     columns = {
         "endpoint": _names(records["endpoint"], names),

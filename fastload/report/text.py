@@ -57,15 +57,24 @@ def _header(summary: Summary) -> RenderableType:
     if run.plan.get("model"):
         title.append(f"  {printable(str(run.plan['model']))}")
     drain = max(run.total_s - run.load_s, 0.0)
-    load = [plural(users, "user")] if isinstance(users, int) else []
+    load = [plural(users, "user")] if isinstance(users, int) and run.merged is None else []
     load += [f"{run.duration_s:.1f} s measured", f"{max(run.load_s - run.duration_s, 0.0):.1f} s warm-up", f"{drain:.1f} s drain"]
     ledger = Text(f"{count(requests.started)} requests: {count(requests.completed)} completed, ")
     ledger.append(f"{count(requests.failed)} failed", style="bold red" if requests.failed else "")
     ledger.append(f", {count(requests.cancelled)} cancelled")
-    lines: list[RenderableType] = [title, Text(", ".join(load)), ledger]
+    lines: list[RenderableType] = [title, *_merged(summary), Text(", ".join(load)), ledger]
     if run.interrupted:
         lines.append(Text("stopped early by Ctrl-C", style="yellow"))
     return Group(*lines)
+
+
+def _merged(summary: Summary) -> list[RenderableType]:
+    return [
+        Text(
+            f"merged: {printable(part.id)} from {printable(part.host.hostname)}, {printable(part.started_at[:19])} UTC", style="dim"
+        )
+        for part in summary.run.merged or []
+    ]
 
 
 def _latency(summary: Summary) -> RenderableType:

@@ -82,6 +82,40 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """One of the runs that a merged result is made of."""
+
+    run_id: str
+    version: str
+    started_at: datetime
+    plan_hash: str
+    host: HostFacts
+    endpoints: tuple[str, ...]
+    """Its targets, in its own order."""
+    workers: int
+    """How many of the merged result's workers are its own; the sources' workers follow each other."""
+    load_start_ns: int
+    window_start_ns: int
+    window_end_ns: int
+    load_end_ns: int
+    end_ns: int
+    supervisor_cpu_s: float
+    supervisor_rss_peak_bytes: int
+    supervisor_pss_bytes: int
+    interrupted: int
+    stop_reason: str | None
+    steady: str | None
+    counted: int
+    reasons: tuple[str, ...]
+    """Why it is INVALID; empty = it is valid."""
+
+    @property
+    def name(self) -> str:
+        """Return how a message calls it."""
+        return f"run {self.run_id} on {self.host.hostname}"
+
+
+@dataclass(frozen=True, slots=True)
 class UserSample:
     """How many users were alive and requests in flight at one moment."""
 
@@ -136,6 +170,8 @@ class RunFacts:
     """Where texts were kept."""
     reasons: tuple[str, ...] = ()
     """What the engine itself knows to have spoiled the run (ports exhausted, file limit hit, ...)."""
+    sources: tuple[Source, ...] = ()
+    """The runs a merged result is made of, in the order of their start; () = this is one run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ Records = NDArray[np.void]
 Flags = NDArray[np.bool_]
 Values = NDArray[np.float64]
 """One value in ns per record, NaN = none; float64 holds every ns of 104 days exactly."""
+Bound = int | NDArray[np.uint64]
+"""A moment for all records, or one for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +45,17 @@ class Metric:
     values: Callable[[Records], Values] | None
 
 
-def measured(records: Records, window_start_ns: int, window_end_ns: int) -> Flags:
+def measured(records: Records, window_start_ns: Bound, window_end_ns: Bound) -> Flags:
     """Select the latency population: completed and not shortened requests sent inside the measured window [start, end)."""
     completed: Flags = (records["outcome"] == Outcome.COMPLETED) & ((records["flags"] & RECORD_SHORTENED) == 0)
     return completed & sent_inside(records, window_start_ns, window_end_ns)
 
 
-def sent_inside(records: Records, window_start_ns: int, window_end_ns: int) -> Flags:
+def sent_inside(records: Records, window_start_ns: Bound, window_end_ns: Bound) -> Flags:
     """Select the requests sent inside [start, end), however they ended; one that was never sent has no `sent_ns`."""
     sent = records["sent_ns"]
-    inside: Flags = (sent != 0) & (sent >= np.uint64(window_start_ns)) & (sent < np.uint64(window_end_ns))
+    start, end = (np.asarray(bound, dtype=np.uint64) for bound in (window_start_ns, window_end_ns))
+    inside: Flags = (sent != 0) & (sent >= start) & (sent < end)
     return inside
 
 

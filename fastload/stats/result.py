@@ -69,6 +69,23 @@ class Host(_Model):
     nofile: int
 
 
+class MergedRun(_Model):
+    """One of the runs that a merged result is made of."""
+
+    id: str
+    started_at: str
+    host: Host
+    version: str
+    plan_hash: str
+    workers: int
+    """How many of `generator.workers` are this run's; the runs' workers follow each other."""
+    window_s: tuple[float, float]
+    """Its measured window, since the earliest start of a load."""
+    valid: bool
+    reasons: list[str]
+    stop_reason: str | None
+
+
 class Run(_Model):
     """What was run, where and when."""
 
@@ -92,6 +109,9 @@ class Run(_Model):
     """Why the load ended before its time; null when it did not."""
     steady: str | None = None
     """What the search for the steady part of the load found; null when it was not asked for."""
+    merged: list[MergedRun] | None = None
+    """Only from `fastload merge`: the runs this result is made of. The lengths above are then of the time in which at least one of
+    them was measured, had load, was under way; `id` is a digest of their ids, and plan and host are the earliest run's."""
 
 
 class StampError(_Model):

@@ -52,6 +52,10 @@ class PackedSeconds:
     buckets: NDArray[np.uint16]
     numbers: NDArray[np.uint64]
 
+    def packed(self) -> PackedSeconds:
+        """Return itself."""
+        return self
+
     def counts(self, first: int, end: int) -> NDArray[np.uint64]:
         """Return the coarse histogram of the seconds [first, end) together."""
         first, end = (min(max(second, 0), len(self.filled)) for second in (first, end))

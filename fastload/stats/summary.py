@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from fastload.samples.layout import RECORD_SHORTENED, Outcome
 from fastload.stats import kernels as k
-from fastload.stats import metrics
+from fastload.stats import metrics, windows
 from fastload.stats.blocks import NS_PER_MS, NS_PER_US, exact_block, histogram_block, short_block
-from fastload.stats.collector import Collector
-from fastload.stats.facts import Counts, RunFacts, WorkerFacts
+from fastload.stats.collected import Samples
+from fastload.stats.facts import Counts, HostFacts, RunFacts, Source, WorkerFacts
 from fastload.stats.histogram import merge
 from fastload.stats.metrics import METRICS, Records
 from fastload.stats.result import (
@@ -29,6 +29,7 @@ from fastload.stats.result import (
     Generator,
     Host,
     Latency,
+    MergedRun,
     Requests,
     Run,
     StampError,
@@ -45,10 +46,10 @@ USER_READS_TOLERATED: Final = 0.001
 """Share of reads without a kernel stamp up to which the run counts as kernel-stamped; the exact number is in the result."""
 
 
-def summarise(facts: RunFacts, collector: Collector) -> Summary:
+def summarise(facts: RunFacts, collector: Samples) -> Summary:
     """Return what was measured, not yet judged: valid, no goodput, verdict PASS without checks.
 
-    The collector must be finished.
+    A collector must be finished.
     """
     everything = collector.records()
     records = metrics.final(everything)
@@ -74,46 +75,54 @@ def summarise(facts: RunFacts, collector: Collector) -> Summary:
     )
 
 
-def window_s(facts: RunFacts) -> float:
-    """Return the length of the measured window in seconds; 0 when the load stopped within the warm-up."""
-    return max(facts.window_end_ns - facts.window_start_ns, 0) / 1e9
-
-
-def ended_inside(facts: RunFacts, records: Records) -> metrics.Flags:
-    """Select the completed requests that ended inside the measured window: the population of throughput."""
-    end = records["end_ns"]
-    completed: metrics.Flags = records["outcome"] == Outcome.COMPLETED
-    inside: metrics.Flags = (end >= np.uint64(facts.window_start_ns)) & (end < np.uint64(facts.window_end_ns))
-    return completed & inside
-
-
 def _run(facts: RunFacts) -> Run:
-    host = facts.host
     return Run(
         id=facts.run_id,
         started_at=facts.started_at.isoformat(),
-        duration_s=window_s(facts),
+        duration_s=windows.window_s(facts),
         plan_hash=facts.plan.plan_hash,
         plan=facts.plan.redacted().model_dump(mode="json"),
-        host=Host(
-            hostname=host.hostname,
-            cpus=host.cpus,
-            cpu_model=host.cpu_model,
-            memory_bytes=host.memory_bytes,
-            kernel=host.kernel,
-            python=host.python,
-            nofile=host.nofile,
-        ),
+        host=_host(facts.host),
         version=facts.version,
-        load_s=(facts.load_end_ns - facts.load_start_ns) / 1e9,
-        total_s=(facts.end_ns - facts.load_start_ns) / 1e9,
+        load_s=windows.load_s(facts),
+        total_s=windows.total_s(facts),
         interrupted=facts.interrupted,
         stop_reason=facts.stop_reason,
         steady=facts.steady,
+        merged=[_merged_run(facts, source) for source in facts.sources] or None,
     )
 
 
-def _clock(facts: RunFacts, collector: Collector) -> Clock:
+def _host(host: HostFacts) -> Host:
+    return Host(
+        hostname=host.hostname,
+        cpus=host.cpus,
+        cpu_model=host.cpu_model,
+        memory_bytes=host.memory_bytes,
+        kernel=host.kernel,
+        python=host.python,
+        nofile=host.nofile,
+    )
+
+
+def _merged_run(facts: RunFacts, source: Source) -> MergedRun:
+    window = (source.window_start_ns, source.window_end_ns)
+    start_s, end_s = ((moment - facts.load_start_ns) / 1e9 for moment in window)
+    return MergedRun(
+        id=source.run_id,
+        started_at=source.started_at.isoformat(),
+        host=_host(source.host),
+        version=source.version,
+        plan_hash=source.plan_hash,
+        workers=source.workers,
+        window_s=(start_s, max(start_s, end_s)),
+        valid=not source.reasons,
+        reasons=list(source.reasons),
+        stop_reason=source.stop_reason,
+    )
+
+
+def _clock(facts: RunFacts, collector: Samples) -> Clock:
     workers = facts.workers
     kernel, user = sum(w.reads_kernel for w in workers), sum(w.reads_user for w in workers)
     events = collector.total(k.EVENTS)
@@ -171,7 +180,7 @@ def _errors(records: Records, facts: RunFacts) -> list[ErrorGroup]:
     return groups
 
 
-def _tokens(facts: RunFacts, records: Records, collector: Collector, endpoint: int | None) -> Tokens:
+def _tokens(facts: RunFacts, records: Records, collector: Samples, endpoint: int | None) -> Tokens:
     given = metrics.usage_given(records[records["outcome"] == Outcome.COMPLETED])
     told = len(given) > 0 and bool(given.all())
     source: Literal["usage", "tokenizer", "events"] = "events" if not told else "tokenizer" if facts.counted else "usage"
@@ -189,17 +198,17 @@ def _known_sum(tokens: NDArray[np.int32]) -> int | None:
     return int(known.sum(dtype=np.int64)) if len(known) else None
 
 
-def _throughput(facts: RunFacts, records: Records, collector: Collector, endpoint: int | None) -> Throughput:
+def _throughput(facts: RunFacts, records: Records, collector: Samples, endpoint: int | None) -> Throughput:
     """Return rates over the measured window.
 
     Streamed output tokens are the content events stamped inside the window, scaled by usage tokens / events of the completed
     streams: a server that packs several tokens into one event tells their number only at the end of the response, which may
     lie outside of the window. Unstreamed responses count with their tokens when they ended inside it.
     """
-    length = window_s(facts)
+    length = windows.window_s(facts)
     if length == 0:
         return Throughput(requests_per_s=None, output_tokens_per_s=None, input_tokens_per_s=None, goodput_per_s=None)
-    ended = ended_inside(facts, records)
+    ended = windows.ended_inside(facts, records)
     streamed = metrics.streamed(records)
     tokens = metrics.output_tokens(records)
     streams = streamed & (records["outcome"] == Outcome.COMPLETED)
@@ -215,8 +224,8 @@ def _throughput(facts: RunFacts, records: Records, collector: Collector, endpoin
     )
 
 
-def _latency(facts: RunFacts, records: Records, collector: Collector, endpoint: int | None) -> Latency:
-    chosen = records[metrics.measured(records, facts.window_start_ns, facts.window_end_ns)]
+def _latency(facts: RunFacts, records: Records, collector: Samples, endpoint: int | None) -> Latency:
+    chosen = records[windows.measured(facts, records)]
     counts, moments = collector.gaps(endpoint)
     blocks = {
         name: histogram_block(counts, moments, NS_PER_MS) if metric.values is None else exact_block(metric.values(chosen))
@@ -225,7 +234,7 @@ def _latency(facts: RunFacts, records: Records, collector: Collector, endpoint: 
     return Latency.model_validate(blocks)
 
 
-def _endpoint(facts: RunFacts, records: Records, collector: Collector, endpoint: int | None) -> Endpoint:
+def _endpoint(facts: RunFacts, records: Records, collector: Samples, endpoint: int | None) -> Endpoint:
     """Return the numbers of one endpoint, whose records these are, or of the whole run (None)."""
     return Endpoint(
         requests=_requests(records),
@@ -236,7 +245,7 @@ def _endpoint(facts: RunFacts, records: Records, collector: Collector, endpoint:
     )
 
 
-def _endpoints(facts: RunFacts, records: Records, collector: Collector, whole: Endpoint) -> dict[str, Endpoint]:
+def _endpoints(facts: RunFacts, records: Records, collector: Samples, whole: Endpoint) -> dict[str, Endpoint]:
     targets = facts.plan.targets
     if len(targets) == 1:
         return {targets[0].name: whole}
@@ -247,7 +256,7 @@ def _endpoints(facts: RunFacts, records: Records, collector: Collector, whole: E
 
 
 def _generator(facts: RunFacts, records: Records) -> Generator:
-    sent = records[metrics.sent_inside(records, facts.window_start_ns, facts.window_end_ns)]
+    sent = records[windows.sent_inside(facts, records)]
     lateness = metrics.lateness(sent)
     workers = facts.workers
     worker_pss = [w.pss_bytes for w in workers] + [facts.supervisor_pss_bytes]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastload.samples.layout import Outcome
 from fastload.stats import metrics
 from fastload.stats.blocks import NS_PER_MS
-from fastload.stats.collector import Collector
+from fastload.stats.collected import Samples
 from fastload.stats.facts import RunFacts
 from fastload.stats.histogram import rank
 from fastload.stats.metrics import Records
@@ -26,7 +26,7 @@ from fastload.stats.seconds import coarse_midpoints
 _SECOND_NS: Final = 1_000_000_000
 
 
-def timeline(facts: RunFacts, collector: Collector, records: Records) -> list[TimelineRow]:
+def timeline(facts: RunFacts, collector: Samples, records: Records) -> list[TimelineRow]:
     """Return the rows; what happened outside of [epoch, end) counts in the nearest row, so that nothing is left out."""
     epoch_ns = collector.epoch_ns
     spoken = np.flatnonzero(collector.seconds.events)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from fastload.samples.layout import Outcome
-from fastload.stats import metrics
+from fastload.stats import windows
 from fastload.stats.blocks import exact_block
 from fastload.stats.facts import RunFacts
 from fastload.stats.metrics import METRICS, Records
@@ -27,7 +27,7 @@ def turns(facts: RunFacts, records: Records) -> list[TurnRow]:
     rows = []
     for number in range(int(turn.max()) + 1 if len(turn) else 0):
         chosen = records[turn == number]
-        measured = chosen[metrics.measured(chosen, facts.window_start_ns, facts.window_end_ns)]
+        measured = chosen[windows.measured(facts, chosen)]
         known = measured["input_tokens"][measured["input_tokens"] >= 0]
         rows.append(
             TurnRow(

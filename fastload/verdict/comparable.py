@@ -1,4 +1,4 @@
-"""May two results be compared: do they stand on the same load, and can both be trusted.
+"""May two results be compared, or merged: do they stand on the same load, and can both be trusted.
 
 What a comparison is usually about may differ: the server, its address, its model and API, and the machine's share. So may lengths,
 because the statistics work on time blocks, and the prompts' seed, because fresh prompts are the fairer test. All else that shapes
@@ -13,6 +13,8 @@ from typing import Any, Final
 from fastload.stats.result import Summary
 
 MAY_DIFFER: Final = frozenset({"load.duration_s", "load.requests", "load.warmup_s", "load.drain_s", "load.steady", "prompts.seed"})
+_SHARES: Final = frozenset({"load.users", "load.rate", "load.spawn_rate", "load.max_in_flight", "load.max_prefill"})
+"""What hosts may have unequal shares of."""
 _SECTIONS: Final = ("load", "prompts", "sessions", "trace", "stream")
 _OWN: Final = ("users", "rate", "prompts")
 """Keys of a target that shape the load."""
@@ -30,14 +32,46 @@ def obstacles(names: Sequence[str], summaries: Sequence[Summary]) -> list[str]:
     return found
 
 
+def merge_obstacles(names: Sequence[str], summaries: Sequence[Summary]) -> list[str]:
+    """Return why these results should not be merged into one, one line each; the first is what the others are held against.
+
+    How much load each made may differ, since hosts share a load unevenly; what was asked of whom may not. An INVALID one is no
+    obstacle: the merged result is INVALID then, and says why.
+    """
+    found = []
+    for name, summary in zip(names[1:], summaries[1:], strict=True):
+        ours, theirs = summaries[0].run.plan, summary.run.plan
+        found += _told(names[0], _asked(ours), name, _asked(theirs))
+        found += _told(names[0], _shape(ours), name, _shape(theirs), MAY_DIFFER | _SHARES)
+    return found
+
+
 def plan_differences(a_name: str, a: Mapping[str, Any], b_name: str, b: Mapping[str, Any]) -> list[str]:
     """Return one line for each part of the load that differs between two stored plans."""
-    ours, theirs = _shape(a), _shape(b)
+    return _told(a_name, _shape(a), b_name, _shape(b))
+
+
+def _told(
+    a_name: str, a: Mapping[str, Any], b_name: str, b: Mapping[str, Any], may_differ: frozenset[str] = MAY_DIFFER
+) -> list[str]:
     return [
-        f"{key} is {_shown(ours.get(key))} in {a_name} and {_shown(theirs.get(key))} in {b_name}"
-        for key in sorted({*ours, *theirs})
-        if ours.get(key) != theirs.get(key) and key not in MAY_DIFFER
+        f"{key} is {_shown(a.get(key))} in {a_name} and {_shown(b.get(key))} in {b_name}"
+        for key in sorted({*a, *b})
+        if a.get(key) != b.get(key) and key not in may_differ
     ]
+
+
+def _asked(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return who was asked for what, and by which gates it is judged; the way to a target may differ from host to host."""
+    found: dict[str, Any] = {
+        "slo": list(plan.get("slo", [])),
+        "targets": [target.get("name") for target in plan.get("targets", [])],
+    }
+    for target in plan.get("targets", []):
+        for key in ("model", "api", "path"):
+            own = target.get(key)
+            found[f"{key} of target {target.get('name')}"] = plan.get(key) if own is None else own
+    return found
 
 
 def _shape(plan: Mapping[str, Any]) -> dict[str, Any]:

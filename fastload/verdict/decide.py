@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from fastload.errors import ExitCode
 from fastload.stats.clientside import ClientSide
-from fastload.stats.collector import Collector
+from fastload.stats.collected import Samples
 from fastload.stats.cost import cost_of
 from fastload.stats.facts import RunFacts
 from fastload.stats.metrics import Records, final
@@ -23,7 +23,7 @@ from fastload.verdict.validity import ABORTED, judge
 
 
 def assess(
-    facts: RunFacts, collector: Collector, client: ClientSide | None = None, servers: Mapping[str, ServerSide] | None = None
+    facts: RunFacts, collector: Samples, client: ClientSide | None = None, servers: Mapping[str, ServerSide] | None = None
 ) -> tuple[Summary, ExitCode]:
     """Return the complete summary of a run and the exit code that goes with it; the collector must be finished.
 

@@ -17,7 +17,7 @@ from fastload.stats import metrics
 from fastload.stats.blocks import NS_PER_MS
 from fastload.stats.facts import RunFacts
 from fastload.stats.metrics import METRICS, Records
-from fastload.stats.summary import ended_inside, window_s
+from fastload.stats.windows import ended_inside, window_s
 from fastload.verdict.gates import Gate
 
 

@@ -35,7 +35,9 @@ _BUG: Final = "this is a bug, report it"
 
 def judge(facts: RunFacts, summary: Summary) -> list[str]:
     """Return why the run must not be used, one line each: what, value, limit, what to do. Empty = valid."""
-    return [*_broken(facts, summary), *_late(summary), *_clock(summary), *facts.reasons]
+    # What spoiled a run spoils what it is part of, and would only be said a second time of the whole.
+    spoiled = [f"{source.name}: {reason}" for source in facts.sources for reason in source.reasons]
+    return spoiled or [*_broken(facts, summary), *_late(summary), *_clock(summary), *facts.reasons]
 
 
 def _broken(facts: RunFacts, summary: Summary) -> list[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastload.report.exports.recording import Recording, request_key
 from fastload.samples.layout import RECORD_RETRIED, RECORD_SHORTENED, Outcome
-from fastload.stats import metrics
+from fastload.stats import metrics, windows
 from fastload.stats.metrics import Flags, Records, Values
 
 _NS_PER_S = 1e9
@@ -97,8 +97,7 @@ def ended_requests(recording: Recording, *, measured: bool = False) -> Ended:
     stored = recording.stored.records
     chosen = (stored["outcome"] != Outcome.CANCELLED) & ((stored["flags"] & RECORD_RETRIED) == 0)
     if measured:
-        stamps = recording.histograms.stamps
-        chosen &= metrics.sent_inside(stored, stamps["window_start_ns"], stamps["window_end_ns"])
+        chosen &= windows.sent_inside(recording.run.facts, stored)
     rows = np.flatnonzero(chosen)
     rows = rows[np.argsort(stored["end_ns"][rows], kind="stable")]
     records = stored[rows]

@@ -20,7 +20,7 @@ from fastload.report.exports.guidellm_parts import distribution, scenario, statu
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import ExportFile
 from fastload.samples.layout import Outcome
-from fastload.stats import metrics
+from fastload.stats import metrics, windows
 from fastload.stats.metrics import Values
 
 REPORT_VERSION: Final = 2
@@ -92,8 +92,8 @@ def _benchmark(recording: Recording, ended: Ended) -> dict[str, Any]:
 
 
 def _totals(recording: Recording, ended: Ended) -> dict[str, int]:
-    everything, stamps = recording.requests, recording.histograms.stamps
-    inside = metrics.sent_inside(everything, stamps["window_start_ns"], stamps["window_end_ns"])
+    everything = recording.requests
+    inside = windows.sent_inside(recording.run.facts, everything)
     cancelled = int(np.count_nonzero(inside & (everything["outcome"] == Outcome.CANCELLED)))
     done = int(ended.completed.sum())
     return {

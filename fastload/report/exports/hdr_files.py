@@ -20,9 +20,10 @@ from fastload.errors import FastloadError
 from fastload.report.exports.hdr import BUCKETS, SUB_BUCKETS, encode, hdr_counts, highest_values, median_values, value_counts
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import ExportFile, write_file
-from fastload.stats.collector import Collector
+from fastload.stats import windows
+from fastload.stats.collected import Samples
 from fastload.stats.facts import Counts, RunFacts
-from fastload.stats.metrics import METRICS, Records, measured, present
+from fastload.stats.metrics import METRICS, Records, present
 
 HLOG_FILE: Final = "histograms.hlog"
 _MS_NS: Final = 1e6
@@ -49,21 +50,21 @@ def files(recording: Recording, name: str) -> list[ExportFile]:
     return [ExportFile(f"{tag.replace('@', '.')}.hgrm", partial(_write_table, counts)) for tag, counts in tagged]
 
 
-def write_hlog(path: Path, facts: RunFacts, collector: Collector) -> None:
+def write_hlog(path: Path, facts: RunFacts, samples: Samples) -> None:
     """Write the log of a run that has just ended.
 
     Raises:
         FastloadError: the file cannot be written.
     """
-    records = collector.records()
+    records = samples.records()
     names = [target.name for target in facts.plan.targets]
     tagged = tagged_counts(
-        records[measured(records, facts.window_start_ns, facts.window_end_ns)],
-        [collector.gaps(index)[0] for index in range(len(names))],
+        records[windows.measured(facts, records)],
+        [samples.gaps(index)[0] for index in range(len(names))],
         names,
         range(len(names)),
     )
-    text = hlog(list(tagged), facts.started_at, (facts.load_end_ns - facts.load_start_ns) / 1e9, facts.run_id).encode()
+    text = hlog(list(tagged), facts.started_at, windows.load_s(facts), facts.run_id).encode()
     write_file(ExportFile(HLOG_FILE, lambda file: _write(file, text)), path)
 
 
@@ -76,17 +77,8 @@ def _write_table(counts: Counts, file: IO[bytes]) -> None:
 
 
 def _stored(recording: Recording) -> Iterator[Tagged]:
-    stored = recording.stored
-    places = recording.summary.endpoints
-    gaps = recording.gaps
-    yield from tagged_counts(
-        recording.measured, [gaps[name] for name in places], list(places), [_index(stored.endpoints, name) for name in places]
-    )
-
-
-def _index(names: Sequence[str], name: str) -> int:
-    """Return a target's number in the records; one that was never asked has none."""
-    return names.index(name) if name in names else -1
+    names = recording.stored.endpoints
+    yield from tagged_counts(recording.measured, [recording.gaps[name] for name in names], names, range(len(names)))
 
 
 def tagged_counts(chosen: Records, gaps: Sequence[Counts], names: Sequence[str], numbers: Sequence[int]) -> Iterator[Tagged]:

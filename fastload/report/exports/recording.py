@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from fastload.errors import FastloadError
 from fastload.report.histograms_file import StoredHistograms, read_histograms
 from fastload.report.json import read_summary
-from fastload.report.requests_file import LOAD_START_NS, Stored, read_requests
-from fastload.stats import metrics
+from fastload.report.requests_file import LOAD_START_NS, Stored
+from fastload.report.stored_run import StoredRun, read_run
+from fastload.stats import metrics, windows
 from fastload.stats.facts import Counts
 from fastload.stats.metrics import METRICS, Records, Values
 from fastload.stats.result import Summary
 
 SUMMARY: Final = "summary.json"
-REQUESTS: Final = "requests.csv"
 HISTOGRAMS: Final = "histograms.npz"
 TEXTS: Final = "requests.jsonl"
 TURN_SHIFT: Final = 40
@@ -48,9 +48,15 @@ class Recording:
         return read_summary(self._summary)
 
     @cached_property
+    def run(self) -> StoredRun:
+        """Facts and samples of the run."""
+        return read_run(self.directory)
+
+    @cached_property
     def stored(self) -> Stored:
-        """Every attempt of every request."""
-        return read_requests(self.directory / REQUESTS)
+        """Every attempt of every request in the order of `requests.csv`; targets have the numbers of the plan."""
+        records = self.run.samples.records()
+        return Stored(records, windows.measured(self.run.facts, records), self.histograms.endpoints)
 
     @cached_property
     def histograms(self) -> StoredHistograms:

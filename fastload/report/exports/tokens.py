@@ -94,10 +94,7 @@ def files(recording: Recording, _: str) -> list[ExportFile]:
     require_arrow("--format tokens")
     tokens = open_tokens(raw)
     stored = recording.stored
-    names = recording.histograms.endpoints
-    # The records number the targets in the order of the file, the samples in that of the plan.
-    records = stored.records.copy()
-    records["endpoint"] = np.array([names.index(name) for name in stored.endpoints], dtype=np.uint8)[stored.records["endpoint"]]
+    names, records = stored.endpoints, stored.records
     return [
         ExportFile(TOKENS_FILE, lambda file: write_tokens(file, tokens, records, LOAD_START_NS, names, recording.summary.run.id))
     ]
