@@ -116,7 +116,7 @@ def rows_of(table: str) -> list[list[str]]:
 
 
 def test_the_percentile_table_is_right_row_by_row() -> None:
-    """Each row has the nearest-rank value at its percentile, to HdrHistogram's precision, and how many values are at or below it."""
+    """Each row has the nearest-rank value at its percentile, to HdrHistogram's precision, and how many are at or below it."""
     values = np.random.default_rng(5).lognormal(16, 1, 3_000).round()
     histogram = recorded(values)
     rows = rows_of(percentile_table(value_counts(values)))

@@ -56,7 +56,8 @@ def test_counts_requests_by_how_they_ended(recording: Recording) -> None:
         for result in ("completed", "failed", "cancelled")
     }
     assert counts == {
-        ("a", "completed"): 4, ("a", "failed"): 0, ("a", "cancelled"): 1, ("b", "completed"): 1, ("b", "failed"): 1, ("b", "cancelled"): 0,
+        ("a", "completed"): 4, ("a", "failed"): 0, ("a", "cancelled"): 1,
+        ("b", "completed"): 1, ("b", "failed"): 1, ("b", "cancelled"): 0,
     }  # fmt: skip
 
 

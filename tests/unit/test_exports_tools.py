@@ -1,4 +1,4 @@
-"""Results in the shapes of vllm bench serve, AIPerf and GuideLLM: the keys their sources have, values by hand, and their own models.
+"""Results in the shapes of vllm bench serve, AIPerf and GuideLLM: the keys of their sources, values by hand, their own models.
 
 The tools' own models are asked where they are installed: in the environment of the tests, or in the one whose interpreter
 FASTLOAD_TOOLS_PYTHON names.
