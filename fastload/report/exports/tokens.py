@@ -1,6 +1,6 @@
 """`tokens.parquet`: every token of a run with `--tokens`, one row each, from `tokens.bin`.
 
-Rows lie in groups of at most 4 million samples as they were read; inside a group they are sorted by worker and connection, then
+Rows lie in groups of about a million samples as they were read; inside a group they are sorted by worker and connection, then
 time, which is what makes them small. A sample names its worker and connection, not its request, but a connection carries one
 response at a time: the samples from one that is marked first to the next are one response, and its request is the one of that
 worker whose first and last token have the same stamps, on the same target and with as many events. Invariant: a row is never
@@ -41,8 +41,8 @@ from fastload.workload.extras import optional_module
 
 TOKENS_RAW: Final = "tokens.bin"
 TOKENS_FILE: Final = "tokens.parquet"
-_CHUNK_SAMPLES: Final = 1 << 22
-"""64 MB of samples at a time, whatever the length of the run; some 400 MB with what is made of them."""
+_CHUNK_SAMPLES: Final = 1 << 20
+"""16 MB of samples at a time, whatever the length of the run; some 150 MB with what is made of them."""
 _SLOT_HIGH_MASK: Final = 0xFF
 _SLOT_BITS: Final = 24
 _DELTA: Final = "DELTA_BINARY_PACKED"
