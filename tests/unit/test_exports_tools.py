@@ -17,8 +17,10 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
+from fastload.report.exports.guidellm_parts import strategy
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import export_files
+from fastload.report.exports.vllm import burstiness
 from fastload.samples.token_file import TokenFile, open_tokens
 from tests.unit.exports_run import GAPS_NS, stored_run
 from tests.unit.stats_oracle import EPOCH, MS, SECOND, Token, record, words
@@ -242,6 +244,35 @@ def test_requests_of_guidellm(recording: Recording) -> None:
     assert first["info"]["timings"]["first_token_iteration"] == pytest.approx(1_767_312_002.02, abs=1e-5)
     assert (first["input_metrics"]["text_tokens"], first["output_metrics"]["text_tokens"]) == (11, 5)
     assert requests["errored"][0]["info"]["error"] == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("load", "expected"),
+    [
+        ({"users": 9}, {"type_": "concurrent", "streams": 9}),
+        ({"rate": 5.0, "arrival": "poisson", "max_in_flight": 7}, {"type_": "poisson", "rate": 5.0, "max_concurrency": 7}),
+        ({"rate": 5.0, "arrival": "constant"}, {"type_": "constant", "rate": 5.0, "max_concurrency": None}),
+        ({"rate": 5.0, "arrival": "gamma:0.5"}, {"type_": "throughput", "max_concurrency": None}),
+        ({"stages": ["10@30s"]}, {"type_": "throughput", "max_concurrency": None}),
+    ],
+)
+def test_strategies_of_guidellm(load: dict[str, Any], expected: dict[str, Any]) -> None:
+    """A load has its word for it; one that it has none for is its throughput."""
+    assert strategy({"load": load}) == expected
+
+
+@pytest.mark.parametrize(
+    ("load", "expected"),
+    [
+        ({"users": 9, "arrival": "constant"}, None),
+        ({"rate": 5.0, "arrival": "constant"}, None),
+        ({"rate": 5.0, "arrival": "poisson"}, 1.0),
+        ({"rate": 5.0, "arrival": "gamma:0.5"}, 4.0),
+    ],
+)
+def test_burstiness_of_vllm(load: dict[str, Any], expected: float | None) -> None:
+    """Its burstiness is the shape of the gamma distribution of the gaps: a coefficient of variation of 1/2 is 4."""
+    assert burstiness(load) == expected
 
 
 AIPERF_MODELS: Final = """

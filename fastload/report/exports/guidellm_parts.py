@@ -98,6 +98,8 @@ def scenario(recording: Recording) -> dict[str, Any]:
         profile["rate"] = [chosen["rate"]]
     if "streams" in chosen:
         profile["streams"] = [chosen["streams"]]
+    if chosen["type_"] == "throughput":
+        profile["max_concurrency"] = chosen["max_concurrency"]
     return {
         "metadata": {"name": f"fastload {recording.summary.run.id}"},
         "spec": {

@@ -18,8 +18,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fastload.samples.layout import HISTOGRAM_OCTAVES, HISTOGRAM_SUB_BITS
-from fastload.stats.histogram import Counts, midpoints
+from fastload.samples.layout import HISTOGRAM_BUCKETS, HISTOGRAM_OCTAVES, HISTOGRAM_SUB_BITS
+from fastload.stats.histogram import Counts, bucket_index, midpoints
 
 SIGNIFICANT_DIGITS: Final = 3
 _HALF_BITS: Final = HISTOGRAM_SUB_BITS
@@ -45,8 +45,8 @@ def hdr_counts(counts: Counts) -> Counts:
 
 def value_counts(values_ns: NDArray[np.float64]) -> Counts:
     """Return the counts, in HdrHistogram's order, of values in ns; larger ones than it holds share its last bucket."""
-    whole = np.minimum(np.rint(values_ns), float(HIGHEST)).astype(np.uint64)
-    return np.bincount(_index(whole)).astype(np.uint64) if len(whole) else np.zeros(0, dtype=np.uint64)
+    whole = np.rint(values_ns).astype(np.uint64)
+    return hdr_counts(np.bincount(bucket_index(whole), minlength=HISTOGRAM_BUCKETS).astype(np.uint64))
 
 
 def highest_values(counts: Counts) -> NDArray[np.int64]:

@@ -80,9 +80,12 @@ class Recording:
 
     @cached_property
     def texts(self) -> dict[tuple[int, int], tuple[str | None, str | None]]:
-        """Prompt and answer by request id and turn, where the run kept them (`--record-text`)."""
+        """Prompt and answer by request id and turn, where the run kept them (`--record-text`).
+
+        There are none of a merged result: requests of its runs have the same ids.
+        """
         path = self.directory / TEXTS
-        if not path.exists():
+        if not path.exists() or self.histograms.sources:
             return {}
         try:
             with path.open("rb") as file:

@@ -60,12 +60,12 @@ def _setup(recording: Recording, ended: Ended) -> dict[str, Any]:
         "tokenizer_id": plan["prompts"].get("tokenizer"),
         "num_prompts": len(ended.records),
         "request_rate": load["rate"] if load.get("rate") is not None else "inf",
-        "burstiness": _burstiness(load),
+        "burstiness": burstiness(load),
         "max_concurrency": load.get("users") if load.get("rate") is None else load.get("max_in_flight"),
     }
 
 
-def _burstiness(load: dict[str, Any]) -> float | None:
+def burstiness(load: dict[str, Any]) -> float | None:
     """Return the shape of the gamma distribution of its gaps: 1 / CV**2; None where nothing is drawn."""
     arrival = str(load.get("arrival"))
     if load.get("rate") is None or arrival == "constant":
