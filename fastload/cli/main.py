@@ -24,6 +24,7 @@ _COMMANDS: Final[dict[str, str]] = {
     "mock": "Serve the OpenAI chat API from a mock with exact timing.",
     "plan": "Check a plan, print it as YAML.",
     "report": "Show the result of an earlier run again, also as a page with plots.",
+    "export": "Write an earlier result in the formats of other tools.",
     "search": "Find the highest load that meets the SLOs.",
     "stress": "Raise the load step by step until the server gives in.",
     "compare": "Compare results: what differs beyond noise.",

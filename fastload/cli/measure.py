@@ -15,7 +15,7 @@ from fastload.cli.live_control import NO_CONTROLS, Controls, command_sources
 from fastload.cli.outputs import STDOUT, Outputs, check_outputs, report_console
 from fastload.cli.prepare import check_plan
 from fastload.cli.report import add_page
-from fastload.cli.store import store_result
+from fastload.cli.store import store_junit, store_result, store_tokens, token_file
 from fastload.engine.commands import CommandSource
 from fastload.engine.supervisor import run_load
 from fastload.errors import ExitCode
@@ -44,6 +44,7 @@ def measure(
     """
     check_plan(plan)
     check_outputs(outputs)
+    tokens = token_file(outputs)
     drawn = outputs.live and not outputs.quiet
     with (
         LiveView(Console(stderr=True, force_terminal=None if drawn else False)) as view,
@@ -51,7 +52,7 @@ def measure(
         beside(plan, observe) as aside,
     ):
         # Without a view no frames are asked for, so that nothing is computed that nobody sees.
-        facts, collector = run_load(plan, view.update if view.active else None, [*sources, *watchers], aside)
+        facts, collector = run_load(plan, view.update if view.active else None, [*sources, *watchers], aside, tokens)
         found = None if aside is None else aside.facts()
     servers, client = observed(found, facts, collector)
     summary, code = assess(facts, collector, client, servers)
@@ -60,12 +61,16 @@ def measure(
         store_result(outputs.out, summary, facts, collector)
     if outputs.json_file is not None:
         write_summary(summary, outputs.json_file)
+    if outputs.junit_file is not None:
+        store_junit(outputs.junit_file, summary)
     push_final(observe, summary)
     if not outputs.quiet:
-        console = report_console(stderr=outputs.json_file == STDOUT)
+        console = report_console(stderr=STDOUT in (outputs.json_file, outputs.junit_file))
         print_summary(summary, console)
         if outputs.out is not None:
             console.print(f"result in {outputs.out}", highlight=False, markup=False)
     if outputs.out is not None:
         add_page(outputs.out, quiet=outputs.quiet)
+    if tokens is not None:
+        store_tokens(tokens, facts, collector)
     return summary, code

@@ -20,6 +20,8 @@ SUMMARY_FILE: Final = "summary.json"
 REQUESTS_FILE: Final = "requests.csv"
 HISTOGRAMS_FILE: Final = "histograms.npz"
 TEXTS_FILE: Final = "requests.jsonl"
+TOKENS_FILE: Final = "tokens.parquet"
+TOKENS_RAW_FILE: Final = "tokens.bin"
 STDOUT: Final = Path("-")
 _FILE_COLUMNS: Final = 132
 """Width of a report that goes to a file or pipe, where there is no terminal to fit."""
@@ -35,6 +37,10 @@ class Outputs:
     """File for the summary; `-` is stdout."""
     live: bool = True
     quiet: bool = False
+    tokens: bool = False
+    """Keep every token in `out`."""
+    junit_file: Path | None = None
+    """File for the gates as JUnit XML; `-` is stdout."""
 
 
 def check_outputs(outputs: Outputs) -> None:
@@ -43,7 +49,9 @@ def check_outputs(outputs: Outputs) -> None:
     Raises:
         FastloadError: the directory cannot be made or written to, or the file's directory is not there.
     """
-    out, json_file = outputs.out, outputs.json_file
+    out = outputs.out
+    if out is None and outputs.tokens:
+        raise FastloadError("--tokens needs a directory for them", hint="give -o DIR")
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -51,13 +59,20 @@ def check_outputs(outputs: Outputs) -> None:
             raise FastloadError(f"cannot make the directory {out}", why=(error.strerror or str(error)).lower()) from None
         if not os.access(out, os.W_OK | os.X_OK):
             raise FastloadError(f"cannot write to the directory {out}", why="permission denied")
-    if json_file is not None and json_file != STDOUT:
-        if json_file.is_dir():
-            raise FastloadError(f"--json {json_file} is a directory", hint="name a file, or - for stdout")
-        if not json_file.parent.is_dir():
-            raise FastloadError(f"--json {json_file} has no directory to be in", why=f"{json_file.parent} does not exist")
-        if not os.access(json_file if json_file.exists() else json_file.parent, os.W_OK):
-            raise FastloadError(f"cannot write --json {json_file}", why="permission denied")
+    for flag, path in (("--json", outputs.json_file), ("--junit", outputs.junit_file)):
+        if path is not None and path != STDOUT:
+            _check_file(flag, path)
+    if outputs.json_file == outputs.junit_file == STDOUT:
+        raise FastloadError("--json - and --junit - would share stdout", hint="name a file for one of them")
+
+
+def _check_file(flag: str, path: Path) -> None:
+    if path.is_dir():
+        raise FastloadError(f"{flag} {path} is a directory", hint="name a file, or - for stdout")
+    if not path.parent.is_dir():
+        raise FastloadError(f"{flag} {path} has no directory to be in", why=f"{path.parent} does not exist")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise FastloadError(f"cannot write {flag} {path}", why="permission denied")
 
 
 def report_console(*, stderr: bool = False) -> Console:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fastload.cli.flags_observe import observe_options, observing
+from fastload.cli.grouped import FILE
 from fastload.cli.live_control import control_options, controls
 from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
 from fastload.errors import FastloadError
@@ -15,6 +16,8 @@ from fastload.errors import FastloadError
 @click.command(cls=GroupedCommand, name="run", short_help="Load a server and report what was measured.")
 @plan_options
 @output_options
+@option("Result", "--tokens", is_flag=True, help="Keep every token in -o DIR: tokens.parquet.")
+@option("Result", "--junit", metavar="FILE", type=FILE, help="Write the gates as JUnit XML; - is stdout.")
 @option("Result", "--dry-run", is_flag=True, help="Print the schedule and the first requests; send nothing.")
 @option("Result", "--sink", metavar="NAME", multiple=True, help="Tell this sink of another package, NAME[:ARG].")
 @control_options
@@ -28,6 +31,8 @@ def command(
     json_file: Path | None,
     no_live: bool,
     quiet: bool,
+    tokens: bool,
+    junit: Path | None,
     dry_run: bool,
     sink: tuple[str, ...],
     control: str | None,
@@ -54,13 +59,15 @@ def command(
     from fastload.cli.outputs import Outputs
     from fastload.cli.telling import telling
 
-    outputs = Outputs(out, json_file, live=not no_live, quiet=quiet)
+    outputs = Outputs(out, json_file, live=not no_live, quiet=quiet, tokens=tokens, junit_file=junit)
     wanted = controls(control, control_token_env, no_control)
     if len(plan.targets) > 1 and plan.contest.mode == "comparison":
         if sink:
             raise FastloadError("--sink has no use in a comparison", why="it is several runs")
         from fastload.cli.contest import run_comparison
 
+        if tokens or junit is not None:
+            raise FastloadError("--tokens and --junit are of one run, not of a comparison", hint="run a target alone")
         return run_comparison(plan, outputs)
     with telling(sink) as sinks:
         summary, code = measure(plan, outputs, wanted, observing(plan, context.params), sinks)

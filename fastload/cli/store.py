@@ -5,13 +5,26 @@ Knows nothing of how a run went. Invariant: the directory exists, and holds enou
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
-from fastload.cli.outputs import HISTOGRAMS_FILE, REQUESTS_FILE, SUMMARY_FILE, TEXTS_FILE
+from fastload.cli.outputs import (
+    HISTOGRAMS_FILE,
+    REQUESTS_FILE,
+    SUMMARY_FILE,
+    TEXTS_FILE,
+    TOKENS_FILE,
+    TOKENS_RAW_FILE,
+    Outputs,
+)
+from fastload.report.exports.hdr_files import HLOG_FILE, write_hlog
 from fastload.report.histograms_file import write_histograms
 from fastload.report.json import write_summary
 from fastload.report.tables import write_requests_csv
 from fastload.report.texts import write_requests_jsonl
+from fastload.samples.token_file import TokenFile, open_tokens
 from fastload.stats.collected import Samples
 from fastload.stats.facts import RunFacts
 from fastload.stats.result import Summary
@@ -26,5 +39,58 @@ def store_result(out: Path, summary: Summary, facts: RunFacts, samples: Samples)
     write_summary(summary, out / SUMMARY_FILE)
     write_requests_csv(out / REQUESTS_FILE, facts, samples.records())
     write_histograms(out / HISTOGRAMS_FILE, facts, samples)
+    write_hlog(out / HLOG_FILE, facts, samples)
     if facts.journals:
         write_requests_jsonl(out / TEXTS_FILE, facts)
+
+
+def token_file(outputs: Outputs) -> TokenFile | None:
+    """Return where the tokens of a run go, None = nowhere; those of an earlier run in the same directory are removed.
+
+    Tokens of another run beside this one's requests would be taken for its own.
+    """
+    if outputs.out is None:
+        return None
+    for name in (TOKENS_FILE, TOKENS_RAW_FILE):
+        (outputs.out / name).unlink(missing_ok=True)
+    return TokenFile(outputs.out / TOKENS_RAW_FILE) if outputs.tokens else None
+
+
+def store_tokens(tokens: TokenFile, facts: RunFacts, samples: Samples) -> None:
+    """Complete `tokens.bin`, and make `tokens.parquet` of it, which takes its place; without pyarrow it stays, with a note.
+
+    Raises:
+        FastloadError: one of them cannot be written.
+    """
+    zero = facts.load_start_ns
+    tokens.finish(facts.epoch_ns - zero, facts.window_start_ns - zero, facts.window_end_ns - zero)
+    if find_spec("pyarrow") is None:
+        note = f"the tokens are in {tokens.path}: fastload export --format tokens makes tokens.parquet where pyarrow is installed"
+        print(f"fastload: note: {note}", file=sys.stderr)
+        return
+
+    from fastload.report.exports.registry import ExportFile, write_file
+    from fastload.report.exports.tokens import write_tokens
+
+    stored = open_tokens(tokens.path)
+    names = [target.name for target in facts.plan.targets]
+    made = ExportFile(TOKENS_FILE, lambda file: write_tokens(file, stored, samples.records(), zero, names, facts.run_id))
+    write_file(made, tokens.path.with_name(TOKENS_FILE))
+    tokens.path.unlink()
+
+
+def store_junit(path: Path, summary: Summary) -> None:
+    """Write the gates as JUnit XML; `-` is stdout.
+
+    Raises:
+        FastloadError: the file cannot be written.
+    """
+    from fastload.report.exports.junit import JUNIT_FILE, junit_xml
+    from fastload.report.exports.registry import ExportFile, write_file
+
+    text = junit_xml(summary)
+    write_file(ExportFile(JUNIT_FILE, lambda file: _put(file, text)), path)
+
+
+def _put(file: IO[bytes], text: bytes) -> None:
+    file.write(text)

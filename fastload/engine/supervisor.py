@@ -38,6 +38,7 @@ from fastload.errors import FastloadError
 from fastload.plan.model import Plan
 from fastload.samples.layout import Outcome
 from fastload.samples.ring import WorkerBlock
+from fastload.samples.token_file import TokenFile
 from fastload.stats import metrics
 from fastload.stats.collector import Collector
 from fastload.stats.facts import LiveFrame, RunFacts, UserSample
@@ -63,6 +64,7 @@ def run_load(
     on_frame: Callable[[LiveFrame], None] | None = None,
     sources: Sequence[CommandSource] = (),
     aside: Aside | None = None,
+    tokens: TokenFile | None = None,
 ) -> tuple[RunFacts, Collector]:
     """Carry out a plan and return what it left behind.
 
@@ -71,6 +73,7 @@ def run_load(
         on_frame: called about four times a second with what a live view shows.
         sources: who may change the load while it runs.
         aside: the process beside the run, started.
+        tokens: where every token sample is kept.
 
     Raises:
         FastloadError: the load cannot fit this machine (exit 2) or the server cannot be reached (exit 4); nothing was sent.
@@ -98,7 +101,7 @@ def run_load(
         )
         specs.append((spec, ours))
     with wake_kernel_stamps(), Signals() as signals, OffTheCores(cpus):
-        return _Supervisor(launch.plan, epoch_ns, fork_workers(specs), signals, on_frame, sources, aside).run()
+        return _Supervisor(launch.plan, epoch_ns, fork_workers(specs), signals, on_frame, sources, aside, tokens).run()
 
 
 class _Supervisor:
@@ -111,6 +114,7 @@ class _Supervisor:
         on_frame: Callable[[LiveFrame], None] | None,
         sources: Sequence[CommandSource],
         aside: Aside | None,
+        tokens: TokenFile | None,
     ) -> None:
         self._plan = plan
         self._workers = workers
@@ -119,6 +123,7 @@ class _Supervisor:
         self._sources = sources if aside is None else [*sources, aside]
         self._aside = aside
         self._run_id = uuid.uuid4().hex[:12] if aside is None else aside.run_id
+        self._tokens = tokens
         self._steering = Steering(plan, limits.room_for(len(workers)))
         self._epoch_ns = epoch_ns
         self._collector = Collector(epoch_ns, len(plan.targets))  # starts compiling the kernels in a thread: only after the fork
@@ -235,6 +240,8 @@ class _Supervisor:
         for worker in self._workers:
             for words in worker.spec.block.tokens.views():
                 self._collector.add_tokens(words)
+                if self._tokens is not None:
+                    self._tokens.add(worker.spec.index, words)
                 if self._plan.load.steady is not None:
                     self._kept_tokens.append(words.copy())
             for records in worker.spec.block.records.views():

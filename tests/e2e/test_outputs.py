@@ -34,7 +34,12 @@ def test_directory_holds_summary_and_requests(server: Mock, tmp_path: Path) -> N
     """`-o` leaves a summary that is valid by the schema, and a table with one row per request; `--quiet` prints nothing."""
     done = run(tmp_path, "--host", server.url, *SMALL)
     jsonschema.validate(done.summary, json.loads(SCHEMA.read_text()))
-    assert {path.name for path in done.out.iterdir()} - {"report.html"} == {"histograms.npz", "requests.csv", "summary.json"}
+    assert {path.name for path in done.out.iterdir()} - {"report.html"} == {
+        "histograms.hlog",
+        "histograms.npz",
+        "requests.csv",
+        "summary.json",
+    }
     assert sorted(int(row["request_id"]) for row in done.rows) == list(range(9))
     assert {row["outcome"] for row in done.rows} == {"completed"}
     assert (done.stdout, done.stderr) == ("", "")
@@ -74,5 +79,5 @@ def test_a_gate_without_data_fails(server: Mock, tmp_path: Path) -> None:
 def test_secrets_are_not_stored(server: Mock, tmp_path: Path) -> None:
     """Neither an API key nor a header that carries one is in anything a run writes."""
     done = run(tmp_path, "--host", server.url, *SMALL, "--header", "X-Api-Key: s3cret-1", env={"FASTLOAD_API_KEY": "s3cret-2"})
-    written = "".join(path.read_text() for path in done.out.iterdir()) + done.stdout + done.stderr
+    written = "".join(path.read_bytes().decode(errors="replace") for path in done.out.iterdir()) + done.stdout + done.stderr
     assert "s3cret" not in written

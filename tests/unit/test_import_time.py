@@ -42,7 +42,7 @@ def test_help_is_light(arguments: list[str]) -> None:
     assert sorted(modules & set(HEAVY)) == []
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "mock", "plan", "report", "doctor"])
+@pytest.mark.parametrize("command", ["run", "demo", "mock", "plan", "report", "export", "doctor"])
 def test_help_of_a_command_is_light(command: str) -> None:
     """So does the help of every subcommand."""
     text, modules = loaded_by(HELP, command, "--help")

@@ -1,0 +1,69 @@
+"""One recording under the rules of several tools: as a table with a line on each difference, and as JSON.
+
+Knows the shapes of `fastload.stats.conventions` and computes nothing. Invariant: a range is shown as a range, and what cannot
+be told as nothing, with the reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fastload.report.exports.recording import Recording
+from fastload.stats import kernels as k
+from fastload.stats.conventions import Convention, Recorded, Told, conventions
+
+_METRICS: Final = ("ttft", "tpot", "itl")
+_SHOWN: Final = ("p50", "p99")
+_DIGITS: Final = 3
+_NOTHING: Final = "-"
+
+
+def read_conventions(directory: Path, names: list[str]) -> list[Convention]:
+    """Return ours and each convention that is named, of a stored run.
+
+    Raises:
+        FastloadError: a file of the result is missing or damaged.
+    """
+    recording = Recording(directory)
+    table = recording.histograms.table
+    counts, moments = table.of(None)
+    api = str(recording.summary.run.plan["api"])
+    return conventions(Recorded(recording.measured, counts, moments, table.total(k.WINDOW_COALESCED), api), names)
+
+
+def print_conventions(found: list[Convention], console: Console) -> None:
+    """Print the table, then per tool and metric why it differs."""
+    table = Table(title="The same recording under other rules, ms", title_justify="left", title_style="bold")
+    table.add_column("rules of")
+    for metric in _METRICS:
+        for quantile in _SHOWN:
+            table.add_column(f"{metric.upper()} {quantile}", justify="right")
+    for one in found:
+        table.add_row(one.name, *(_cell(getattr(one, metric), quantile) for metric in _METRICS for quantile in _SHOWN))
+    console.print(table)
+    for one in found:
+        for metric in _METRICS:
+            told: Told = getattr(one, metric)
+            console.print(Text(f"{one.name} {metric.upper()}: {told.why}"))
+
+
+def as_json(found: list[Convention]) -> dict[str, Any]:
+    """Return everything: each tool's metrics with the low and the high end, equal where they are exact, and why they differ."""
+    return {one.name: {metric: _told(getattr(one, metric)) for metric in _METRICS} for one in found}
+
+
+def _told(told: Told) -> dict[str, Any]:
+    low, high = (None if block is None else block.model_dump() for block in (told.low, told.high))
+    return {"exact": told.exact and low is not None, "low_ms": low, "high_ms": high, "why": told.why}
+
+
+def _cell(told: Told, quantile: str) -> str:
+    if told.low is None or told.high is None:
+        return _NOTHING
+    low, high = (f"{getattr(block, quantile):.{_DIGITS}f}" for block in (told.low, told.high))
+    return low if low == high else f"{low} to {high}"
