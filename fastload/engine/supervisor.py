@@ -31,18 +31,16 @@ from fastload.engine.journal import count_tokens, make_journal
 from fastload.engine.launch import make_ready
 from fastload.engine.processes import WorkerProcess, fork_workers, reap_all
 from fastload.engine.server_counter import server_counter
+from fastload.engine.steady_part import find_steady
 from fastload.engine.steering import Steering
 from fastload.engine.surroundings import OffTheCores, Signals, wake_kernel_stamps
 from fastload.engine.worker import WorkerSpec
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
-from fastload.samples.layout import Outcome
 from fastload.samples.ring import WorkerBlock
 from fastload.samples.token_file import TokenFile
-from fastload.stats import metrics
 from fastload.stats.collector import Collector
 from fastload.stats.facts import LiveFrame, RunFacts, UserSample
-from fastload.stats.steady import steady_window
 from fastload.verdict.rules import phase_windows_ns
 from fastload.verdict.stop import StopRules, StopSnapshot
 from fastload.workload.tokenizers import SERVER, load_tokenizer
@@ -290,25 +288,9 @@ class _Supervisor:
         first_ns = min(self._window_ns, stopped_ns)
         if self._plan.load.steady is None:
             return first_ns, stopped_ns, None
-        records = metrics.final(self._collector.records())
-        done = records[records["outcome"] == Outcome.COMPLETED]
-        waits_ns = metrics.ttft(done)
-        found = steady_window(
-            done["end_ns"].astype(np.float64),
-            metrics.e2e(done) if np.isnan(waits_ns).all() else waits_ns,
-            np.array([sample.at_ns for sample in self._user_samples], dtype=np.float64),
-            np.array([sample.in_flight for sample in self._user_samples], dtype=np.float64),
-            first_ns,
-            stopped_ns,
+        found, self._collector = find_steady(
+            self._collector, self._user_samples, self._kept_tokens, self._phase_windows, (first_ns, stopped_ns)
         )
-        collector = Collector(self._epoch_ns, len(self._plan.targets))
-        collector.set_window(found.start_ns, found.end_ns)
-        collector.watch_phases(self._phase_windows)
-        collector.add_records(self._collector.records())
-        for words in self._kept_tokens:
-            collector.add_tokens(words)
-        collector.finish()
-        self._collector = collector
         return found.start_ns, found.end_ns, found.why
 
     def _show(self, now_ns: int, start_ns: int) -> None:
