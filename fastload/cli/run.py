@@ -28,6 +28,7 @@ def command(
     quiet: bool,
     dry_run: bool,
     control: str | None,
+    web: str | None,
     control_token_env: str,
     no_control: bool,
     **_: object,
@@ -51,7 +52,7 @@ def command(
     from fastload.cli.outputs import Outputs
 
     outputs = Outputs(out, json_file, live=not no_live, quiet=quiet)
-    wanted = controls(control, control_token_env, no_control)
+    wanted = controls(control, control_token_env, no_control, web)
     if len(plan.targets) > 1 and plan.contest.mode == "comparison":
         from fastload.cli.contest import run_comparison
 

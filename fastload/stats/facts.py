@@ -150,8 +150,8 @@ class EndpointFrame:
     in_flight: int
     completed: int
     failed: int
-    tokens: int
-    """Content events so far."""
+    tokens: int | None
+    """Content events so far; None until they are counted."""
     requests_per_s: float | None
     tokens_per_s: float | None
     ttft_p50_ms: float | None

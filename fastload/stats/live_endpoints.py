@@ -102,7 +102,7 @@ class LiveEndpoints:
                 in_flight=in_flight[index],
                 completed=int(look.completed[index]),
                 failed=int(look.failed[index]),
-                tokens=0 if look.tokens is None else int(look.tokens[index]),
+                tokens=None if look.tokens is None else int(look.tokens[index]),
                 requests_per_s=_rate(first.at_ns, now_ns, int(look.completed[index] - first.completed[index])),
                 tokens_per_s=self._tokens_per_s(look, index),
                 ttft_p50_ms=waits_ms[index][0],
