@@ -22,6 +22,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _START_S: Final = 60.0
 _ANSWER_S: Final = 30.0
+_POLL_S: Final = 0.05
 _LISTENING: Final = re.compile(r"DevTools listening on (ws://\S+)")
 
 
@@ -58,8 +59,9 @@ class Page:
         """Wait until an expression is true in the page."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not await self.evaluate(condition):
-                    await asyncio.sleep(0.05)
+                # What is waited for is in another process.
+                while not await self.evaluate(condition):  # noqa: ASYNC110
+                    await asyncio.sleep(_POLL_S)
         except TimeoutError:
             shown = await self.evaluate("document.body.innerText")
             raise AssertionError(f"{failure}\n{shown}\n{self.complaints}") from None
@@ -79,8 +81,7 @@ class Page:
         await self.tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         await asyncio.sleep(0.5)
         taken = await self.tell("Page.captureScreenshot", format="png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(base64.b64decode(taken["data"]))
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(taken["data"]))
 
     async def tell(self, method: str, **parameters: Any) -> Any:
         """Send a command of the protocol and return its result."""

@@ -76,8 +76,11 @@ def test_it_fits(width: int, height: int) -> None:
 def test_everything_is_there_where_there_is_room(width: int) -> None:
     """With enough rows all sections are shown at every usual width: bar, gates, ranks, panels, courses, keys."""
     whole = "\n".join(shown(FULL, width, 100))
-    for words in ("42 %", "ttft.p99<50ms MISSED (67.8 ms)", "errors<1% no data (-)", "servers by tokens so far", "1 tgi error", "2 vllm healthy",
-                  "tokens/s █████████", "TTFT", "ITL", "generator: kernel clock", "p pause", "http_5xx 150"):  # fmt: skip
+    for words in (
+        "42 %", "ttft.p99<50ms MISSED (67.8 ms)", "errors<1% no data (-)", "servers by tokens so far", "1 tgi error",
+        "2 vllm healthy",
+        "tokens/s █████████", "TTFT", "ITL", "generator: kernel clock", "p pause", "http_5xx 150",
+    ):  # fmt: skip
         assert words in whole
 
 
