@@ -117,7 +117,7 @@ def test_a_window_made_smaller_and_larger(tmp_path: Path) -> None:
     def whole(shown: str) -> bool:
         """Tell one block and nothing else; a look in the middle of a frame shows less."""
         once = all(shown.count(words) == 1 for words in ("gates now", "servers by", "1 fast healthy ─", "keys:"))
-        return once and re.findall(r"^load \d+ s", shown, re.M) == re.findall(r"\Aload \d+ s", shown.strip())
+        return once and re.findall(r"^load \d+ s", shown, re.MULTILINE) == re.findall(r"\Aload \d+ s", shown.strip())
 
     with mock(*SLOW) as slow, mock(*FAST) as fast:
         racers = arguments(("slow", slow), ("fast", fast), more=("--mode", "race", "--slo", "ttft.p99<50ms"))

@@ -21,7 +21,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _START_S: Final = 60.0
-_ANSWER_S: Final = 30.0
+_ANSWER_S: Final = 60.0
 _POLL_S: Final = 0.05
 _LISTENING: Final = re.compile(r"DevTools listening on (ws://\S+)")
 
