@@ -18,10 +18,9 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType
-from rich.text import Text
 
 from fastload.report import live_sections as say
-from fastload.report.lines import Block, listed, plain
+from fastload.report.lines import Block, Line, listed, plain
 from fastload.report.sparkline import Course
 from fastload.stats.facts import LiveFrame
 
@@ -48,7 +47,7 @@ class LiveView:
         self.legend = legend
         self._live: Live | None = None
         self._drawn_s: float | None = None
-        self._drawn: Sequence[Text] = ()
+        self._drawn: Sequence[Line] = ()
         self._width = 0
         self._courses = {
             "tokens/s": (Course(COURSE_S), "green"),
@@ -106,17 +105,17 @@ class LiveView:
         for server in frame.endpoints:
             self._tokens.setdefault(server.name, Course(COURSE_S)).add(frame.elapsed_s, server.tokens_per_s)
 
-    def _keys(self, frame: LiveFrame) -> Text | None:
+    def _keys(self, frame: LiveFrame) -> list[Line]:
         if self.legend is None:
-            return None
-        running, paused = self.legend
-        return Text(paused, style="bold yellow") if frame.paused else Text(running, style="dim")
+            return []
+        text, style = (self.legend[1], "bold yellow") if frame.paused else (self.legend[0], "dim")
+        return [Line(piece, style) for piece in text.split(", ")]
 
     def _wipe_wrapped(self, width: int) -> None:
         """Clear the rows a block takes beyond its lines, after the terminal became narrower and wrapped them."""
         if width >= self._width:
             return
-        more = sum(max(-(-line.cell_len // max(width, 1)), 1) - 1 for line in self._drawn)
+        more = sum(max(-(-line.width // max(width, 1)), 1) - 1 for line in self._drawn)
         if more:
             erase = (ControlType.ERASE_IN_LINE, 2)
             self._console.control(Control(ControlType.CARRIAGE_RETURN, erase, *([(ControlType.CURSOR_UP, 1), erase] * more)))
@@ -127,25 +126,25 @@ class LiveView:
 class _Section:
     keep: int
     """Those with the highest give way first where rows are few."""
-    lines: Sequence[Text]
+    lines: Sequence[Line]
 
 
 def lay_out(
     frame: LiveFrame,
     courses: Mapping[str, tuple[Course, str]],
     tokens: Mapping[str, Course],
-    keys: Text | None,
+    keys: Sequence[Line],
     width: int,
     rows: int,
     ascii_only: bool = False,
-) -> list[Text]:
+) -> list[Line]:
     """Return the lines for a frame, of what matters most when there is not room for everything.
 
     Args:
         frame: what to show.
         courses: of the whole run, by name with a style.
         tokens: tokens per second of each server.
-        keys: the legend.
+        keys: the legend, piece by piece.
         width, rows: at most so many.
         ascii_only: use no character a terminal without Unicode lacks.
     """
@@ -165,7 +164,7 @@ def lay_out(
     if courses:
         sections.append(_Section(9, say.courses(courses, width, plain=ascii_only)))
     sections.append(_Section(3 if frame.samples_lost else 8, say.generator(frame, width)))
-    if keys is not None:
+    if keys:
         sections.append(_Section(3, listed(keys, width)))
     lines = [line for section in _fitting(sections, rows) for line in section.lines][: max(rows, 1)]
     if ascii_only:
@@ -184,7 +183,7 @@ class _Alone:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield it."""
-        yield Block(lay_out(self.frame, {}, {}, None, options.max_width, _EVERY_ROW, options.ascii_only))
+        yield Block(lay_out(self.frame, {}, {}, (), options.max_width, _EVERY_ROW, options.ascii_only))
 
 
 def _fitting(sections: Sequence[_Section], rows: int) -> list[_Section]:

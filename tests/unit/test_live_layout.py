@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from fastload.report.lines import Column, flow, table
+from fastload.report.lines import Column, Line, flow, table
 from fastload.report.live import LiveView
 from fastload.report.sparkline import Course, filled_bar, sparkline
 from fastload.stats.facts import EndpointFrame, GateFrame, LiveFrame
@@ -167,11 +167,11 @@ def test_a_course_can_be_cut_to_its_end() -> None:
 
 def test_pieces_flow() -> None:
     """Pieces are never divided: a line takes as many as fit, and one too wide is cut."""
-    lines = flow([Text(word) for word in ("aa", "bb", "a-long-one", "c")], 6)
-    assert [line.plain for line in lines] == ["aa  bb", "a-lon…", "c"]
+    lines = flow([Line(word) for word in ("aa", "bb", "a-long-one", "c")], 6)
+    assert [str(line) for line in lines] == ["aa  bb", "a-lon…", "c"]
 
 
 def test_columns_give_way_by_their_importance() -> None:
     """What is kept longest stays, in the order the columns were given."""
-    columns = [Column(name, [Text("1234")], keep) for name, keep in (("b", 1), ("c", 2), ("a", 0))]
-    assert [line.plain for line in table(columns, 10)] == ["   b     a", "1234  1234"]
+    columns = [Column(name, [Line("1234")], keep) for name, keep in (("b", 1), ("c", 2), ("a", 0))]
+    assert [str(line) for line in table(columns, 10)] == ["   b     a", "1234  1234"]
