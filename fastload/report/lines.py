@@ -1,7 +1,7 @@
 """Lines of styled text that fit a terminal: pieces that flow, boxes, columns that give way; plain ASCII where there is no Unicode.
 
-Knows nothing of runs. Rich's own texts, tables and panels do the same and more, and take three times as long for a frame, on a machine
-that is loaded to measure; so rich gets what is laid out already, and writes it.
+Knows nothing of runs. Rich's own texts, tables and panels do the same and more, and take three times as long for a frame, on a
+machine that is loaded to measure; so rich gets what is laid out already, and writes it.
 
 Invariant: no line is wider than it was given room for, and each is exactly one row of the terminal.
 """

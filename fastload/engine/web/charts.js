@@ -14,6 +14,7 @@ const PLOTS = {
 
 let columns = empty();
 let servers = {};
+let revision = 0; // plotly looks for new data in an array it has seen only when told so
 
 function empty() {
   return Object.fromEntries(["t_s", ...FIELDS].map((name) => [name, []]));
@@ -47,6 +48,7 @@ function thin() {
 
 export function draw() {
   if (document.hidden) return;
+  revision += 1;
   const failedPerS = columns.failed.map((failed, at) =>
     at === 0 ? null : (failed - columns.failed[at - 1]) / (columns.t_s[at] - columns.t_s[at - 1]));
   const values = { ...columns, failed_per_s: failedPerS };
@@ -70,7 +72,7 @@ function show(id, lines) {
     font: { family: "system-ui, sans-serif", size: 12, color: ink }, showlegend: lines.length > 1,
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, hovermode: "x unified",
     hoverlabel: { bgcolor: "#24292f", font: { color: "#ffffff" } },
-    xaxis: { ...axis, ticksuffix: " s" }, yaxis: { ...axis, rangemode: "tozero" }, uirevision: "kept",
+    xaxis: { ...axis, ticksuffix: " s" }, yaxis: { ...axis, rangemode: "tozero" }, uirevision: "kept", datarevision: revision,
   };
   Plotly.react(id, traces, layout, { displayModeBar: false, responsive: true });
 }
