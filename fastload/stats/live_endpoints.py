@@ -72,6 +72,7 @@ class LiveEndpoints:
         self._looks: deque[_Look] = deque(maxlen=_LOOKS)
         self._gaps: deque[tuple[int, NDArray[np.uint64]]] = deque(maxlen=LIVE_SECONDS + 1)
         """Cumulated gaps of each server, once a second: adding up the histograms costs too much to do at every look."""
+        self._gaps_ms: list[tuple[float | None, float | None]] = []
         self._midpoints = coarse_midpoints()
 
     def frames(self, now_ns: int, numbers: LiveNumbers, in_flight: Sequence[int]) -> tuple[EndpointFrame, ...]:
@@ -88,7 +89,7 @@ class LiveEndpoints:
         first = self._looks[0] if self._looks else look
         self._looks.append(look)
         waits_ms = _ttft_ms(numbers.recent, len(self._names))
-        gaps_ms = self._gaps_ms(now_ns)
+        gaps_ms = self._recent_gaps_ms(now_ns)
         made = [
             EndpointFrame(
                 name=name,
@@ -128,8 +129,8 @@ class LiveEndpoints:
         tokens = [self._collector.total(k.EVENTS, index) for index in range(len(self._names))]
         return _Look(now_ns, completed, failed, np.array(tokens, dtype=np.int64) if counted else None)
 
-    def _gaps_ms(self, now_ns: int) -> list[tuple[float | None, float | None]]:
-        """Return p50 and p99 of each server's gaps of the last seconds."""
+    def _recent_gaps_ms(self, now_ns: int) -> list[tuple[float | None, float | None]]:
+        """Return p50 and p99 of each server's gaps of the last seconds, anew once a second."""
         if not self._gaps or now_ns - self._gaps[-1][0] >= _SECOND_NS:
             per_bucket = 1 << (HISTOGRAM_SUB_BITS - k.COARSE_SUB_BITS)
             rows = []
@@ -137,8 +138,9 @@ class LiveEndpoints:
                 counts = self._collector.gaps(index)[0]
                 rows.append(np.concatenate([counts[:1], counts[1:].reshape(-1, per_bucket).sum(axis=1)]))
             self._gaps.append((now_ns, np.stack(rows)))
-        recent = self._gaps[-1][1] - self._gaps[0][1] if len(self._gaps) > 1 else self._gaps[-1][1]
-        return [self._quantiles(row) for row in recent]
+            before = self._gaps[0][1] if len(self._gaps) > 1 else np.zeros_like(self._gaps[0][1])
+            self._gaps_ms = [self._quantiles(row) for row in self._gaps[-1][1] - before]
+        return self._gaps_ms
 
     def _quantiles(self, counts: NDArray[np.uint64]) -> tuple[float | None, float | None]:
         cumulated = counts.cumsum()
