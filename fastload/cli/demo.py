@@ -36,6 +36,7 @@ def command(
     no_live: bool,
     quiet: bool,
     control: str | None,
+    web: str | None,
     control_token_env: str,
     no_control: bool,
     ttft: str,
@@ -62,7 +63,7 @@ def command(
     # The plan is checked before the mock is started, with a stand-in for the port that is not known yet.
     draft = load_plan(config, {**flags, "host": ("http://127.0.0.1:1",)}, _DEFAULTS)
     outputs = Outputs(out, json_file, live=not no_live, quiet=quiet)
-    wanted = controls(control, control_token_env, no_control)
+    wanted = controls(control, control_token_env, no_control, web)
     check_plan(draft)
     check_outputs(outputs)
     arguments = ["--ttft", ttft, "--itl", itl, "--jitter", str(jitter), "--tokens", str(tokens), "--model", draft.model or "mock"]

@@ -6,9 +6,10 @@ Knows plan and terminal, not the engine's loop. Invariant: what is opened here i
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,13 +19,18 @@ from fastload.errors import FastloadError
 if TYPE_CHECKING:
     from fastload.engine.commands import CommandSource
     from fastload.engine.remote_address import TcpAddress
+    from fastload.errors import ExitCode
     from fastload.plan.model import Plan
     from fastload.report.live import LiveView
+    from fastload.stats.result import Summary
 
 _HEADING: Final = "Live control"
+_TOKEN_BYTES: Final = 18
+"""144 bits: cannot be guessed, and fits a line."""
 TOKEN_VARIABLE: Final = "FASTLOAD_CONTROL_TOKEN"
 _OPTIONS: Final[tuple[Callable[..., Any], ...]] = (
     option(_HEADING, "--control", metavar="ADDR:PORT", help="Control API on TCP too, for those with the token."),
+    option(_HEADING, "--web", metavar="[ADDR:]PORT", help="Live page in a browser (on 127.0.0.1); prints its link."),
     option(_HEADING, "--control-token-env", metavar="VAR", default=TOKEN_VARIABLE, help=f"Holds the token ({TOKEN_VARIABLE})."),
     option(_HEADING, "--no-control", is_flag=True, help="No control socket, no keys."),
 )
@@ -37,6 +43,10 @@ class Controls:
     tcp: TcpAddress | None = None
     token: str | None = None
     off: bool = False
+    page: TcpAddress | None = None
+    """Serve the live page here."""
+    made_up: bool = False
+    """The token is of this run only; nobody else knows it."""
 
 
 NO_CONTROLS: Final = Controls(off=True)
@@ -44,35 +54,47 @@ NO_CONTROLS: Final = Controls(off=True)
 
 
 def control_options(function: Decorated) -> Decorated:
-    """Add `--control`, `--control-token-env` and `--no-control` to a command: `control`, `control_token_env`, `no_control`."""
+    """Add the flags of this file to a command: `control`, `web`, `control_token_env`, `no_control`."""
     for add in reversed(_OPTIONS):
         function = add(function)
     return function
 
 
-def controls(control: str | None, control_token_env: str, no_control: bool) -> Controls:
+def controls(control: str | None, control_token_env: str, no_control: bool, web: str | None = None) -> Controls:
     """Return what the flags ask for.
 
     Raises:
-        FastloadError: they contradict each other, or TCP is asked for without a token.
+        FastloadError: they contradict each other, TCP is asked for without a token, or a page without the library it draws with.
     """
-    if control is None:
+    if control is None and web is None:
         return Controls(off=no_control)
     if no_control:
-        raise FastloadError("--control and --no-control contradict each other")
+        raise FastloadError(f"{'--web' if control is None else '--control'} and --no-control contradict each other")
 
-    from fastload.engine.remote_address import parse_address
+    from fastload.engine.remote_address import parse_address, parse_page_address
 
-    token = os.environ.get(control_token_env, "")
-    if not token:
+    page = None
+    if web is not None:
+        from fastload.engine.page_files import plotting_library
+
+        page = parse_page_address(web)
+        plotting_library()  # now, not when somebody opens the page
+    token = _token(control_token_env)
+    if control is not None and not token:
         raise FastloadError(
             f"--control needs a token, and the variable {control_token_env} holds none",
             why="whoever reaches the port could steer the run",
             hint=f"{control_token_env}=$(openssl rand -hex 16)",
         )
+    tcp = None if control is None else parse_address(control)
+    return Controls(tcp, token or secrets.token_urlsafe(_TOKEN_BYTES), page=page, made_up=not token)
+
+
+def _token(variable: str) -> str:
+    token = os.environ.get(variable, "")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise FastloadError(f"the token in {control_token_env} holds characters that no HTTP header can carry")
-    return Controls(parse_address(control), token)
+        raise FastloadError(f"the token in {variable} holds characters that no HTTP header can carry")
+    return token
 
 
 @contextmanager
@@ -95,8 +117,11 @@ def command_sources(plan: Plan, wanted: Controls, view: LiveView) -> Iterator[li
     from fastload.engine.remote import RemoteControl
 
     with ExitStack() as opened:
-        remote = opened.enter_context(closing(RemoteControl(plan, wanted.tcp, wanted.token, _note)))
+        remote = RemoteControl(plan, wanted.tcp, wanted.token, _note, wanted.page)
+        opened.callback(remote.end)
         sources.append(remote)
+        if remote.page_url is not None:
+            _note(f"live page on {_link(remote.page_url, wanted)}")
         if wanted.tcp is not None:
             _note(f"control API on {remote.addresses[0]}")
         if view.active:
@@ -106,6 +131,29 @@ def command_sources(plan: Plan, wanted: Controls, view: LiveView) -> Iterator[li
                 sources.append(opened.enter_context(KeySource()))
                 view.legend = (LEGEND, LEGEND_PAUSED)
         yield sources
+
+
+def conclude(sources: list[CommandSource], summary: Summary, code: ExitCode) -> None:
+    """Tell whoever watches a run in a browser what came of it."""
+    from fastload.engine.remote import RemoteControl
+
+    outcome = {
+        "valid": summary.generator.valid,
+        "status": summary.verdict.status,
+        "reasons": summary.generator.reasons,
+        "checks": [{key: getattr(check, key) for key in ("name", "status", "value", "limit")} for check in summary.verdict.checks],
+        "exit_code": int(code),
+    }
+    for source in sources:
+        if isinstance(source, RemoteControl):
+            source.conclude(outcome)
+
+
+def _link(url: str, wanted: Controls) -> str:
+    """Return the link to the page. A token of the user's own is not printed where it would stay, in a log."""
+    if wanted.made_up or sys.stderr.isatty():
+        return f"{url}/#{wanted.token}"
+    return f"{url}/ (it asks for the token)"
 
 
 def _note(text: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from fastload.cli.flags_observe import NOTHING, Observing, beside, push_final
-from fastload.cli.live_control import NO_CONTROLS, Controls, command_sources
+from fastload.cli.live_control import NO_CONTROLS, Controls, command_sources, conclude
 from fastload.cli.outputs import STDOUT, Outputs, check_outputs, report_console
 from fastload.cli.prepare import check_plan
 from fastload.cli.report import add_page
@@ -54,8 +54,9 @@ def measure(
         # Without a view no frames are asked for, so that nothing is computed that nobody sees.
         facts, collector = run_load(plan, view.update if view.active else None, [*sources, *watchers], aside, tokens)
         found = None if aside is None else aside.facts()
-    servers, client = observed(found, facts, collector)
-    summary, code = assess(facts, collector, client, servers)
+        servers, client = observed(found, facts, collector)
+        summary, code = assess(facts, collector, client, servers)
+        conclude(sources, summary, code)
     # Stored before it is printed: a closed pipe on stdout must not cost the result.
     if outputs.out is not None:
         store_result(outputs.out, summary, facts, collector)

@@ -36,6 +36,7 @@ def command(
     dry_run: bool,
     sink: tuple[str, ...],
     control: str | None,
+    web: str | None,
     control_token_env: str,
     no_control: bool,
     **_: object,
@@ -60,7 +61,7 @@ def command(
     from fastload.cli.telling import telling
 
     outputs = Outputs(out, json_file, live=not no_live, quiet=quiet, tokens=tokens, junit_file=junit)
-    wanted = controls(control, control_token_env, no_control)
+    wanted = controls(control, control_token_env, no_control, web)
     if len(plan.targets) > 1 and plan.contest.mode == "comparison":
         if sink:
             raise FastloadError("--sink has no use in a comparison", why="it is several runs")

@@ -1,6 +1,7 @@
 """The HTTP control API: its routes, what they take and answer, and who may call them. `control.openapi.yaml` documents it.
 
-Over the unix socket whoever can open it may call; over TCP the token is needed. Knows the run through `ControlState` only.
+Over the unix socket whoever can open it may call; over TCP the token is needed. What a browser gets besides is
+`fastload.engine.control_page`'s. Knows the run through `ControlState` only.
 Invariant: every error is JSON, one line under `error`.
 """
 
@@ -29,7 +30,7 @@ _MOST: Final = 10_000_000
 """Users or requests per second: beyond any machine, so a slip of the keyboard."""
 _END_OF_STREAM_S: Final = 1.0
 _Body = TypeVar("_Body", bound=BaseModel)
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class _Level(BaseModel):
@@ -61,21 +62,33 @@ def native_routes() -> list[web.RouteDef]:
         web.post("/v1/users", _users),
         web.post("/v1/rate", _rate),
         *(web.post(f"/v1/{kind}", _plain(kind)) for kind in ("pause", "resume", "stop", "abort")),
+        web.get("/v1/history", _history),
         web.get("/v1/stream", _stream),
         web.get("/openapi.yaml", _openapi),
     ]
 
 
-def make_application(state: ControlState, token: str | None, routes: list[web.RouteDef]) -> web.Application:
-    """Return the application that answers; TCP clients need the token, and without one none may call."""
-    application = web.Application(middlewares=[_errors_as_json, _only_with(token)], client_max_size=_MOST_BYTES)
+def make_application(
+    state: ControlState, token: str | None, routes: list[web.RouteDef], guard: Any = None, free: frozenset[str] = frozenset()
+) -> web.Application:
+    """Return the application that answers; TCP clients need the token, and without one none may call.
+
+    Args:
+        state: the run.
+        token: what TCP clients show.
+        routes: what it answers.
+        guard: a middleware in front of all others, where browsers come: these must not keep a password, and are asked for none.
+        free: paths that need no token.
+    """
+    checks = [_errors_as_json, _only_with(token, free, basic=guard is None)]
+    application = web.Application(middlewares=checks if guard is None else [guard, *checks], client_max_size=_MOST_BYTES)
     application[STATE] = state
     application.add_routes(routes)
     return application
 
 
 @web.middleware
-async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except RefusalError as refused:
@@ -91,29 +104,29 @@ async def _errors_as_json(request: web.Request, handler: _Handler) -> web.Stream
         return answer({"error": f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"}, 500)
 
 
-def _only_with(token: str | None) -> Any:
+def _only_with(token: str | None, free: frozenset[str], *, basic: bool) -> Any:
     @web.middleware
-    async def check(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         sock = request.get_extra_info("socket")
-        if sock is None or sock.family != socket.AF_UNIX:
-            shown = _shown(request.headers.get("Authorization", ""))
+        if (sock is None or sock.family != socket.AF_UNIX) and request.path not in free:
+            shown = _shown(request.headers.get("Authorization", ""), basic=basic)
             # Compared as bytes: `compare_digest` takes ASCII only as text.
             if token is None or not hmac.compare_digest(shown, token.encode()):
                 refusal = answer({"error": "the token is missing or wrong: send it as Authorization: Bearer TOKEN"}, 401)
-                refusal.headers["WWW-Authenticate"] = 'Basic realm="fastload"'
+                refusal.headers["WWW-Authenticate"] = f'{"Basic" if basic else "Bearer"} realm="fastload"'
                 return refusal
         return await handler(request)
 
     return check
 
 
-def _shown(header: str) -> bytes:
+def _shown(header: str, *, basic: bool) -> bytes:
     """Return the token of an Authorization header: a bearer token, or the password of `http://any:TOKEN@host`."""
     scheme, _, rest = header.partition(" ")
     rest = rest.strip()
     if scheme.lower() == "bearer":
         return rest.encode("utf-8", "surrogateescape")
-    if scheme.lower() == "basic":
+    if scheme.lower() == "basic" and basic:
         try:
             return base64.b64decode(rest, validate=True).partition(b":")[2]
         except (binascii.Error, ValueError):
@@ -152,6 +165,10 @@ def _plain(kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     return command
 
 
+async def _history(request: web.Request) -> web.Response:
+    return answer(request.app[STATE].history())
+
+
 async def _stream(request: web.Request) -> web.StreamResponse:
     """Send every frame as it comes; a slow reader misses frames and delays nobody."""
     state = request.app[STATE]
@@ -164,7 +181,7 @@ async def _stream(request: web.Request) -> web.StreamResponse:
         while (frame := await state.next_frame()) is not None:
             await response.write(_event("frame", frame))
         async with asyncio.timeout(_END_OF_STREAM_S):
-            await response.write(_event("end", {}))
+            await response.write(_event("end", state.outcome))
             await response.write_eof()
     except (ConnectionError, TimeoutError):
         pass  # the reader left

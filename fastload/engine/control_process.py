@@ -16,6 +16,7 @@ from aiohttp import web
 from fastload.engine.control import Channel, Message
 from fastload.engine.control_api import make_application, native_routes
 from fastload.engine.control_locust import locust_routes
+from fastload.engine.control_page import make_page_application
 from fastload.engine.control_state import ControlState
 
 _LAST_WORDS_S: Final = 0.3
@@ -55,13 +56,26 @@ async def _serve(channel: Channel, sockets: Sequence[socket.socket]) -> None:
         channel.send(**message)
 
     state = ControlState(hello["about"], say)
-    application = make_application(state, hello["token"], native_routes() + locust_routes())
-    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=_LAST_WORDS_S)
-    await runner.setup()
-    for sock in sockets:
-        await web.SockSite(runner, sock).start()
+    page = hello["page"]
+    runners = [
+        await _start(
+            make_application(state, hello["token"], native_routes() + locust_routes()),
+            [sock for index, sock in enumerate(sockets) if page is None or index != page["socket"]],
+        )
+    ]
+    if page is not None:
+        application = make_page_application(state, hello["token"], page["names"], native_routes())
+        runners.append(await _start(application, [sockets[page["socket"]]]))
     channel.send(what="ready")
     while (message := await arrived.get()) is not None:
         state.take(message)
     state.end()
-    await runner.cleanup()
+    await asyncio.gather(*(runner.cleanup() for runner in runners))
+
+
+async def _start(application: web.Application, sockets: Sequence[socket.socket]) -> web.AppRunner:
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=_LAST_WORDS_S)
+    await runner.setup()
+    for sock in sockets:
+        await web.SockSite(runner, sock).start()
+    return runner

@@ -25,6 +25,12 @@ _RECENT: Final = 20
 """Frames of the last five seconds, the stretch the rates of a frame are over."""
 _ROWS: Final = 36_000
 """Rows of history, one a second: ten hours."""
+_SHOWN_ROWS: Final = 2_000
+"""Rows of history that are told at once: more than a chart has room for, and a few hundred kB."""
+_COURSE: Final = ("users", "in_flight", "requests_per_s", "tokens_per_s", "ttft_p50_ms", "ttft_p99_ms", "itl_p50_ms", "itl_p99_ms",
+                  "failed")  # fmt: skip
+_OF_THE_MOMENT: Final = frozenset({"endpoints", "gates"})
+"""What a row does not keep of a frame: it would be most of ten hours' memory."""
 
 
 class RefusalError(Exception):
@@ -44,6 +50,9 @@ class Row:
     at_s: float
     """Seconds since 1970."""
     frame: Frame
+    """Without what is of the moment only."""
+    tokens_per_s: tuple[float | None, ...] = ()
+    """Of each server, where there are several."""
 
 
 class ControlState:
@@ -58,6 +67,10 @@ class ControlState:
         self.about = about
         self.frame: Frame | None = None
         self.ended = False
+        self.over = False
+        """The load is over, and what came of it is being worked out."""
+        self.outcome: dict[str, Any] = {}
+        """What came of the run; empty until that is known."""
         self.recent: deque[Frame] = deque(maxlen=_RECENT)
         self.rows: deque[Row] = deque(maxlen=_ROWS)
         self.baseline: Frame = {"completed": 0, "failed": 0, "errors": {}}
@@ -69,17 +82,39 @@ class ControlState:
         self._news = asyncio.Event()
 
     def take(self, message: dict[str, Any]) -> None:
-        """Take a message of the supervisor: a frame, or that it has taken a command."""
-        if message["what"] == "taken":
-            waiting = self._waiting.get(message["id"])
-            if waiting is not None and not waiting.done():
-                waiting.set_result(None)
-            return
-        self.frame = frame = message["frame"]
+        """Take a message of the supervisor: a frame, that it has taken a command, that the load is over, or what came of it."""
+        match message["what"]:
+            case "taken":
+                waiting = self._waiting.get(message["id"])
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(None)
+            case "over":
+                self.over = True
+            case "outcome":
+                self.outcome = message["outcome"]
+            case "frame":
+                self._take_frame(message["frame"])
+
+    def _take_frame(self, frame: Frame) -> None:
+        self.frame = frame
         self.recent.append(frame)
         if not self.rows or int(self.rows[-1].frame["elapsed_s"]) != int(frame["elapsed_s"]):
-            self.rows.append(Row(self.resets, utc_now().timestamp(), frame))
+            lasting = {name: value for name, value in frame.items() if name not in _OF_THE_MOMENT}
+            tokens_per_s = tuple(server["tokens_per_s"] for server in frame["endpoints"])
+            self.rows.append(Row(self.resets, utc_now().timestamp(), lasting, tokens_per_s))
         self._wake()
+
+    def history(self) -> dict[str, Any]:
+        """Return the run so far by columns, a row a second; of a long run every n-th second and the last."""
+        rows = list(self.rows)
+        step = -(-len(rows) // _SHOWN_ROWS) or 1
+        rows = rows[::-step][::-1]
+        names = [server["name"] for server in (self.frame or {"endpoints": ()})["endpoints"]]
+        return {
+            "t_s": [row.frame["elapsed_s"] for row in rows],
+            **{name: [row.frame[name] for row in rows] for name in _COURSE},
+            "servers": {name: [row.tokens_per_s[index] for row in rows] for index, name in enumerate(names)},
+        }
 
     def end(self) -> None:
         """Note that the supervisor is gone."""
@@ -122,6 +157,8 @@ class ControlState:
             RefusalError: it does not fit this run or this moment, or was not taken.
         """
         frame = await self.newest_frame()
+        if self.over:
+            raise RefusalError(503, "the run has ended")
         if frame["phase"] == "draining" and kind not in ("stop", "abort"):
             raise RefusalError(409, "the load has stopped and drains: nothing is started any more")
         if kind == "users" and frame["open_loop"]:

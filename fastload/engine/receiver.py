@@ -22,7 +22,7 @@ from fastload.engine.dial import Address, dial
 from fastload.engine.heads import Head, HeadCache
 from fastload.engine.pacing import PROMPT, DrainPacer, Window, linger_ns
 from fastload.engine.tls import TlsLayer
-from fastload.samples.layout import Outcome
+from fastload.samples.layout import ENDPOINT_MASK, Outcome
 from fastload.samples.ring import WorkerBlock
 from fastload.workload.work import Data
 
@@ -65,7 +65,7 @@ class Owner(Protocol):
 class Connection:
     """One connection; carries one request at a time."""
 
-    __slots__ = ("_owner", "alive", "head", "receiver", "slot", "tls", "used")
+    __slots__ = ("_endpoint", "_owner", "alive", "head", "receiver", "slot", "tls", "used")
 
     def __init__(self, receiver: Receiver, slot: int, tls: TlsLayer | None, owner: Owner) -> None:
         self.receiver = receiver
@@ -77,6 +77,7 @@ class Connection:
         self.head: Head | None = None
         """Head of the response at hand, once it is known."""
         self._owner = owner
+        self._endpoint = 0
 
     def send(
         self,
@@ -102,12 +103,16 @@ class Connection:
         ):
             return False
         receiver.in_flight += 1
+        receiver.in_flight_of[endpoint] += 1
+        self._endpoint = endpoint
         return True
 
     def finished(self, code: int, payload: bytes | None) -> None:
         """Hand the end of the request to its owner."""
-        self.receiver.in_flight -= 1
-        self.receiver.finished += 1
+        receiver = self.receiver
+        receiver.in_flight -= 1
+        receiver.in_flight_of[self._endpoint] -= 1
+        receiver.finished += 1
         self._owner.on_finished(self, code, payload)
 
     def first(self) -> None:
@@ -132,6 +137,8 @@ class Receiver:
         self.reactor: Final = reactor
         self.loop: Final = loop
         self.in_flight = 0
+        self.in_flight_of = [0] * (ENDPOINT_MASK + 1)
+        """The same by endpoint."""
         self.finished = 0
         self._block = block
         self._lingers = False

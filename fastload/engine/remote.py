@@ -1,8 +1,9 @@
 """The command source behind `fastload ctl` and the HTTP API: listens, and has a process of its own answer whoever connects.
 
 Until somebody connects it is a listening socket and nothing more. The first connection, still unaccepted, starts the API process
-(`fastload _control`), which inherits the sockets, accepts, and speaks with this end in JSON lines over a socket pair. The
-supervisor has threads by then and must not wait: so a fresh process, not a fork, and writes that drop a frame rather than wait.
+(`fastload _control`), which inherits the sockets, accepts, and speaks with this end in JSON lines over a socket pair. With a live
+page it is started with the load, so that the page's history is whole. The supervisor has threads by then and must not wait: so a
+fresh process, not a fork, and writes that drop a frame rather than wait.
 
 Knows nothing of HTTP. Invariant: it never waits before `close`; after `close` there is no process, descriptor or file of its own.
 """
@@ -15,7 +16,7 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,13 +25,16 @@ import orjson
 from fastload import __version__
 from fastload.engine.commands import Command
 from fastload.engine.control import Channel, Message
-from fastload.engine.remote_address import SUFFIX, TcpAddress, own_directory, remove_if_stale, running_loads
+from fastload.engine.remote_address import SUFFIX, TcpAddress, names_of, own_directory, remove_if_stale, running_loads
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
 from fastload.stats.facts import LiveFrame
 
 _BACKLOG: Final = 64
 """Who connects while the API process starts waits here."""
+_OUTCOME_TIMEOUT_S: Final = 1.0
+_PAGE: Final = 0
+"""Place of the page's socket among those listened on."""
 _END_TIMEOUT_S: Final = 2.0
 """The API process ends within milliseconds of its channel; one that does not is killed."""
 
@@ -43,15 +47,22 @@ class RemoteControl:
         tcp: also listen here, for those who know the token.
         token: what a client on TCP must show.
         on_note: told in one line when there is no control socket; the run goes on without.
+        page: also serve the live page here, for those who know the token; its process stays until it was told what came of the run
+            (`conclude`) or `end`.
 
     Raises:
         FastloadError: the TCP address cannot be listened on.
     """
 
     def __init__(
-        self, plan: Plan, tcp: TcpAddress | None = None, token: str | None = None, on_note: Callable[[str], None] | None = None
+        self,
+        plan: Plan,
+        tcp: TcpAddress | None = None,
+        token: str | None = None,
+        on_note: Callable[[str], None] | None = None,
+        page: TcpAddress | None = None,
     ) -> None:
-        assert tcp is None or token, "TCP needs a token"
+        assert (tcp is None and page is None) or token, "TCP needs a token"
         self._about = {
             "pid": os.getpid(),
             "version": __version__,
@@ -64,14 +75,21 @@ class RemoteControl:
         """The unix socket; None where there is none."""
         self._inode = 0
         self._listening: list[socket.socket] = []
+        self._page_host = "" if page is None else page.host
+        self.page_url: str | None = None
+        """Where the live page is; None = there is none."""
+        self._eager = page is not None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._ready = False
         self._unsent = b""
         self._epoll = select.epoll()
         try:
+            if page is not None:
+                self._listening.append(_tcp_socket(page, "--web"))
+                self.page_url = _named(self._listening[_PAGE])
             if tcp is not None:
-                self._listening.append(_tcp_socket(tcp))
+                self._listening.append(_tcp_socket(tcp, "--control"))
             self._listen_here()
         except BaseException:
             self.close()
@@ -80,8 +98,8 @@ class RemoteControl:
 
     @property
     def addresses(self) -> list[str]:
-        """Where it listens: URLs and the path of the socket."""
-        return [_named(sock) for sock in self._listening]
+        """Where the API listens: URLs and the path of the socket."""
+        return [_named(sock) for sock in self._listening[0 if self.page_url is None else _PAGE + 1 :]]
 
     @property
     def watched(self) -> bool:
@@ -95,7 +113,8 @@ class RemoteControl:
     def commands(self) -> list[Command]:
         """Return what was asked; start the API process when somebody has connected."""
         if self._process is None:
-            if self._listening and self._epoll.poll(0):
+            if self._listening and (self._eager or self._epoll.poll(0)):
+                self._eager = False
                 self._start()
             return []
         if self._channel is None:
@@ -116,9 +135,41 @@ class RemoteControl:
             self._say({"what": "frame", "frame": frame})
 
     def close(self) -> None:
-        """Stop listening, remove the socket and end the API process, which says good-bye to its clients."""
+        """Stop listening and remove the socket; end the API process, unless it has a page that waits for the outcome."""
         if self._epoll.closed:
             return
+        self._stop_listening()
+        if self.page_url is not None and self._channel is not None:
+            self._say({"what": "over"})
+        else:
+            self.end()
+
+    def conclude(self, outcome: Mapping[str, Any]) -> None:
+        """Tell the page what came of the run, and end."""
+        if self._channel is not None:
+            self._say({"what": "outcome", "outcome": outcome})
+            if self._unsent:
+                self._channel.sock.settimeout(_OUTCOME_TIMEOUT_S)
+                with contextlib.suppress(OSError):  # it hangs or is gone; the result is on the terminal and in files
+                    self._channel.sock.sendall(self._unsent)
+                self._channel.sock.setblocking(False)
+        self.end()
+
+    def end(self) -> None:
+        """Give back everything: the API process says good-bye to its clients and ends."""
+        if self._epoll.closed:
+            return
+        self._stop_listening()
+        if self._channel is not None:
+            # It may have become ready after the last tick; a command is too late now.
+            self._ready |= any(message["what"] == "ready" for message in self._channel.receive())
+            self._lose_channel()
+        if self._process is not None:
+            _end(self._process, wait=self._ready)
+            self._process = None
+        self._epoll.close()
+
+    def _stop_listening(self) -> None:
         self._unwatch_sockets()
         for sock in self._listening:
             sock.close()
@@ -126,12 +177,6 @@ class RemoteControl:
         with contextlib.suppress(OSError):
             if self.path is not None and self.path.stat().st_ino == self._inode:
                 self.path.unlink()
-        if self._channel is not None:
-            self._lose_channel()
-        if self._process is not None:
-            _end(self._process, wait=self._ready)
-            self._process = None
-        self._epoll.close()
 
     def _listen_here(self) -> None:
         try:
@@ -178,7 +223,8 @@ class RemoteControl:
         self._channel = Channel(ours)
         self._ready = False
         self._epoll.register(self._channel, select.EPOLLIN)
-        self._say({"what": "hello", "about": self._about, "token": self._token})
+        page = None if self.page_url is None else {"socket": _PAGE, "names": names_of(self._page_host)}
+        self._say({"what": "hello", "about": self._about, "token": self._token, "page": page})
 
     def _understand(self, message: Message) -> Command | None:
         if message["what"] == "ready":
@@ -245,7 +291,7 @@ def _unix_socket(path: Path) -> socket.socket:
     return sock
 
 
-def _tcp_socket(address: TcpAddress) -> socket.socket:
+def _tcp_socket(address: TcpAddress, flag: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -255,7 +301,7 @@ def _tcp_socket(address: TcpAddress) -> socket.socket:
     except (OSError, UnicodeError) as error:
         sock.close()
         why = ((error.strerror if isinstance(error, OSError) else None) or str(error)).lower()
-        raise FastloadError(f"cannot listen on --control {address.host}:{address.port}", why=why) from None
+        raise FastloadError(f"cannot listen on {flag} {address.host}:{address.port}", why=why) from None
     return sock
 
 

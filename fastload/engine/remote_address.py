@@ -16,6 +16,7 @@ from typing import Final
 from fastload.errors import FastloadError
 
 SUFFIX: Final = ".sock"
+_LAST_PORT: Final = 65535
 _LONGEST_PATH: Final = 107
 """sun_path of sockaddr_un holds 108 bytes with the closing NUL (unix(7))."""
 _LONGEST_NAME: Final = len("/4194304.sock")
@@ -38,6 +39,34 @@ class RunningLoad:
     path: Path
 
 
+LOOPBACK: Final = "127.0.0.1"
+
+
+def parse_page_address(text: str) -> TcpAddress:
+    """Read `PORT`, `:PORT` or `ADDR:PORT`; nobody but this machine is let in unless an address says so.
+
+    Raises:
+        FastloadError: it is none of them.
+    """
+    port = text.removeprefix(":")
+    if port.isascii() and port.isdigit() and int(port) <= _LAST_PORT:
+        return TcpAddress(LOOPBACK, int(port))
+    try:
+        return parse_address(text)
+    except FastloadError:
+        raise FastloadError(
+            f"--web {text!r} is neither PORT nor ADDR:PORT", hint="for example 8089, 0.0.0.0:8089 or [::1]:8089"
+        ) from None
+
+
+def names_of(host: str) -> list[str]:
+    """Return the names, addresses aside, by which a browser may call what listens on `host`."""
+    names = {"localhost", host.lower()}
+    if host.lower() != "localhost" and not host.startswith("127.") and host != "::1":
+        names.add(socket.gethostname().lower())
+    return sorted(names)
+
+
 def parse_address(text: str) -> TcpAddress:
     """Read `ADDR:PORT`, an IPv6 address in brackets.
 
@@ -46,7 +75,14 @@ def parse_address(text: str) -> TcpAddress:
     """
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not bracketed):
+    if (
+        not colon
+        or not host
+        or not port.isascii()
+        or not port.isdigit()
+        or int(port) > _LAST_PORT
+        or (":" in host and not bracketed)
+    ):
         raise FastloadError(f"--control {text!r} is not ADDR:PORT", hint="for example 127.0.0.1:8089 or [::1]:8089")
     return TcpAddress(host[1:-1] if bracketed else host, int(port))
 

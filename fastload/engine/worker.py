@@ -225,6 +225,9 @@ class _Worker:
         block.set_counter("in_flight", self._receiver.in_flight)
         block.set_counter("missed", self._crowds.missed)
         block.set_counter("waiting", self._crowds.waiting)
+        if len(self._spec.endpoints) > 1:
+            for index in range(len(self._spec.endpoints)):
+                block.in_flight_of[index] = self._receiver.in_flight_of[index]
 
     # --- messages ---------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastload import _native
-from fastload.samples.layout import COUNTERS, HISTOGRAM_BUCKETS, RECORD_DTYPE, REQUEST_RECORD_BYTES, TOKEN_SAMPLE_BYTES
+from fastload.samples.layout import (
+    COUNTERS,
+    ENDPOINT_MASK,
+    HISTOGRAM_BUCKETS,
+    RECORD_DTYPE,
+    REQUEST_RECORD_BYTES,
+    TOKEN_SAMPLE_BYTES,
+)
 
 TOKEN_CAPACITY: Final = 1 << 20
 """Token samples a worker can be ahead of the supervisor: 0.4 s at the 2.5 million events a second one core can decode."""
@@ -88,6 +95,9 @@ class WorkerBlock:
         # A memoryview reads and writes one counter several times faster than numpy, and workers do so in every heartbeat.
         at = layout["counters"]
         self._counters: Final = memoryview(self.memory)[at : at + 8 * len(COUNTERS)].cast("Q")
+        # Of no use to the native core, so in a mapping of its own that the layout does not know.
+        self.in_flight_of: Final = memoryview(mmap.mmap(-1, 8 * (ENDPOINT_MASK + 1))).cast("Q")
+        """Requests in flight by endpoint, where a run has several; the worker writes."""
         self.histograms: Final[tuple[NDArray[np.uint64], ...]] = tuple(
             np.frombuffer(self.memory, dtype="<u8", count=HISTOGRAM_BUCKETS, offset=offset) for offset in layout["histograms"]
         )

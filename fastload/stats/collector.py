@@ -60,6 +60,10 @@ class LiveNumbers:
     """Over the whole run so far."""
     errors: dict[str, int]
     """Failures of the whole run so far, by kind."""
+    recent: Records
+    """What ended within `LIVE_SECONDS`, of at most the newest `_QUANTILE_CHUNKS` chunks."""
+    recent_gaps: Counts
+    """Coarse histogram (`seconds.coarse_midpoints`) of their gaps; empty until the kernels are compiled."""
 
 
 class Collector:
@@ -86,7 +90,8 @@ class Collector:
         self._joined: Records = np.zeros(0, dtype=RECORD_DTYPE)
         self._filled = _CHUNK_RECORDS
         """Records in the last chunk."""
-        self._by_outcome = np.zeros(256, dtype=np.int64)
+        self.outcomes = np.zeros((endpoints, 256), dtype=np.int64)
+        """Records so far, by endpoint and outcome."""
         self._completed_in: Counter[int] = Counter()
         """By second since the epoch."""
         self._coarse = coarse_midpoints()
@@ -130,7 +135,7 @@ class Collector:
 
     def add_records(self, records: Records) -> None:
         """Take finished requests; they are copied, so `records` may be a view of a ring."""
-        self._by_outcome += np.bincount(records["outcome"], minlength=256)
+        np.add.at(self.outcomes, (records["endpoint"], records["outcome"]), 1)
         ended = records["end_ns"][records["outcome"] == Outcome.COMPLETED]
         seconds, numbers = np.unique((ended - np.uint64(self.epoch_ns)) // np.uint64(_SECOND_NS), return_counts=True)
         for second, number in zip(seconds.tolist(), numbers.tolist(), strict=True):
@@ -182,7 +187,7 @@ class Collector:
         ready = self._future.done()
         if ready:
             self._bin_spill()
-        outcomes = self._by_outcome
+        outcomes = self.outcomes.sum(axis=0)
         completed, cancelled = int(outcomes[Outcome.COMPLETED]), int(outcomes[Outcome.CANCELLED])
         elapsed = max((now_ns - self.epoch_ns) / _SECOND_NS, 0.0)
         since_ns = np.uint64(max(now_ns - LIVE_SECONDS * _SECOND_NS, 0))
@@ -191,7 +196,8 @@ class Collector:
         # Only whole seconds have a count that does not fall towards the end of the second.
         now = int(elapsed)
         first = max(now - LIVE_SECONDS, 0)
-        itl = self._recent_gaps(now) if ready else [None, None]
+        gaps = self.seconds.counts(now - LIVE_SECONDS, now + 1)
+        itl = self._quantiles(gaps) if ready else [None, None]
         ttft = _exact(metrics.ttft(done), (0.5, 0.99))
         events, coalesced = self.total(k.EVENTS), self.total(k.COALESCED)
         return LiveNumbers(
@@ -206,11 +212,9 @@ class Collector:
             itl_p99_ms=itl[1],
             lateness_p99_ms=_exact(metrics.own_lateness(recent[recent["sent_ns"] != 0]), (0.99,))[0],
             coalesced_ratio=coalesced / events if events else None,
-            errors={
-                kind.name.lower(): int(outcomes[kind])
-                for kind in Outcome
-                if outcomes[kind] and kind not in (Outcome.COMPLETED, Outcome.CANCELLED)
-            },
+            errors=errors_by_kind(outcomes),
+            recent=recent,
+            recent_gaps=gaps,
         )
 
     def _bin_spill(self) -> None:
@@ -252,8 +256,7 @@ class Collector:
         parts = [chunk[chunk["end_ns"] >= since_ns] for chunk in newest]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=RECORD_DTYPE)
 
-    def _recent_gaps(self, now: int) -> list[float | None]:
-        counts = self.seconds.counts(now - LIVE_SECONDS, now + 1)
+    def _quantiles(self, counts: U64Array) -> list[float | None]:
         count = int(counts.sum())
         if count == 0:
             return [None, None]
@@ -261,6 +264,12 @@ class Collector:
         buckets = np.zeros(2, dtype=np.int64)
         self._future.result().quantile_buckets(counts, ranks, buckets)
         return [float(self._coarse[bucket]) / _MS for bucket in buckets]
+
+
+def errors_by_kind(outcomes: NDArray[np.int64]) -> dict[str, int]:
+    """Return the failures among counts by outcome, under the names the result gives them."""
+    kinds = (kind for kind in Outcome if kind not in (Outcome.COMPLETED, Outcome.CANCELLED))
+    return {kind.name.lower(): int(outcomes[kind]) for kind in kinds if outcomes[kind]}
 
 
 def _exact(values: NDArray[np.float64], qs: tuple[float, ...]) -> list[float | None]:

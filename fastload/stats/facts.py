@@ -178,6 +178,43 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointFrame:
+    """One of several servers at one moment; rates and quantiles are over the last few seconds, None = no data."""
+
+    name: str
+    health: str
+    """starting, healthy, warning, error: see `fastload.stats.live_endpoints`."""
+    rank: int | None
+    """Place by `LiveFrame.ranked_by`, 1 = best; None = nothing to rank it by."""
+    in_flight: int
+    completed: int
+    failed: int
+    tokens: int | None
+    """Content events so far; None until they are counted."""
+    requests_per_s: float | None
+    tokens_per_s: float | None
+    ttft_p50_ms: float | None
+    ttft_p99_ms: float | None
+    itl_p50_ms: float | None
+    """Of gaps inside the measured window."""
+    itl_p99_ms: float | None
+    errors: dict[str, int]
+    """Failures so far, by kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateFrame:
+    """How one of the plan's gates stands by the last few seconds; the verdict is over the whole measured window."""
+
+    gate: str
+    """As the plan says it: `ttft.p99<800ms`."""
+    value: float | None
+    """In the gate's own unit; None = no data."""
+    unit: str
+    holds: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class LiveFrame:
     """What the live view shows at one moment; rates and quantiles are over the last few seconds, None = no data."""
 
@@ -209,3 +246,10 @@ class LiveFrame:
     open_loop: bool = False
     level: float | None = None
     """Users or rate last asked for by a command; None = the plan's schedule is in force."""
+    part_done: float | None = None
+    """How much of the load is over, 0 to 1, by its duration or its requests; None = its end is not known."""
+    endpoints: tuple[EndpointFrame, ...] = ()
+    """In the plan's order; empty with a single server."""
+    ranked_by: str = "tokens"
+    """What ranks the servers: tokens (so far; most first) or ttft (p50; least first)."""
+    gates: tuple[GateFrame, ...] = ()

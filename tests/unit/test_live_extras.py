@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from fastload.report.endpoint_table import endpoint_table
 from fastload.report.live import LiveView, render_frame
 from fastload.report.sparkline import Course, sparkline
 from fastload.stats.facts import LiveFrame
@@ -90,29 +89,3 @@ def test_a_frame_says_what_was_asked_for(changes: dict[str, object], words: str)
     console, text = screen()
     console.print(render_frame(replace(FRAME, **changes)))  # type: ignore[arg-type]
     assert words in text.getvalue()
-
-
-@dataclass
-class _Numbers:
-    name: str
-    completed: int = 10
-    failed: int = 0
-    requests_per_s: float | None = 5.0
-    tokens_per_s: float | None = 500.0
-    ttft_p50_ms: float | None = 61.0
-    ttft_p99_ms: float | None = 80.0
-    itl_p50_ms: float | None = None
-    itl_p99_ms: float | None = None
-
-
-@pytest.mark.parametrize("width", [60, 80])
-def test_each_server_has_a_line(width: int) -> None:
-    """One line a server, in the plan's order, no wider than the terminal; no data is a dash."""
-    console, text = screen(width)
-    console.print(endpoint_table([_Numbers("vllm"), _Numbers("a-server-with-a-rather-long-name\x1b[31m")]))
-    lines = text.getvalue().splitlines()
-    assert [line.split()[0][:4] for line in lines[-2:]] == ["vllm", "a-se"]
-    assert max(map(len, lines)) <= width
-    assert "\x1b" not in text.getvalue()
-    if width == 80:
-        assert lines[-2].split() == ["vllm", "10", "0", "5.00", "500", "61.0", "ms", "80.0", "ms", "-", "-"]
