@@ -10,19 +10,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
 from fastload.stats.aside_facts import ClientSample, TcpSample, Window
+from fastload.stats.result_model import ResultModel
 from fastload.stats.tcpside import TcpSide, tcp_side
 
 Number = TypeVar("Number", int, float)
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CoreUse(_Model):
+class CoreUse(ResultModel):
     """One core over the window."""
 
     cpu: int
@@ -34,7 +29,7 @@ class CoreUse(_Model):
     """Share of its time that the hypervisor gave to somebody else."""
 
 
-class GpuUse(_Model):
+class GpuUse(ResultModel):
     """One GPU of this machine over the window."""
 
     index: int
@@ -47,7 +42,7 @@ class GpuUse(_Model):
     temperature_max_c: float | None = None
 
 
-class ClientRow(_Model):
+class ClientRow(ResultModel):
     """The machine between one sample and the next."""
 
     t_s: float
@@ -65,7 +60,7 @@ class ClientRow(_Model):
     """Of all GPUs that tell theirs."""
 
 
-class ClientSide(_Model):
+class ClientSide(ResultModel):
     """The machine of the load over the measured window; its other programs are in it."""
 
     from_s: float

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from fastload.stats.result_model import ResultModel
 
 COMPARE_SCHEMA: Final = "fastload/compare/1"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings", populate_by_name=True)
-
-
-class Difference(_Model):
+class Difference(ResultModel):
     """One metric of two results. `difference` and the rest are of B relative to A."""
 
     metric: str
@@ -45,7 +43,7 @@ class Difference(_Model):
     """Iterations whose own difference has the same sign; null with a single one."""
 
 
-class Pair(_Model):
+class Pair(ResultModel):
     """Two results, metric by metric."""
 
     a: str
@@ -61,7 +59,7 @@ class Pair(_Model):
     differences: list[Difference]
 
 
-class Checked(_Model):
+class Checked(ResultModel):
     """One `--fail-if` rule and how it came out."""
 
     rule: str
@@ -70,7 +68,7 @@ class Checked(_Model):
     reason: str
 
 
-class Side(_Model):
+class Side(ResultModel):
     """One of the results compared."""
 
     name: str
@@ -79,7 +77,7 @@ class Side(_Model):
     valid: bool
 
 
-class Comparison(_Model):
+class Comparison(ResultModel):
     """What `fastload compare` prints."""
 
     schema_: Literal["fastload/compare/1"] = Field(default=COMPARE_SCHEMA, alias="schema")

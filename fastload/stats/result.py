@@ -8,12 +8,14 @@ Invariant: what has no data is null, never 0; an unknown key is an error.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fastload.stats.clientside import ClientSide
 from fastload.stats.cost import Cost
+from fastload.stats.result_model import ResultModel
+from fastload.stats.result_run import Run
 from fastload.stats.search_result import SearchResult
 from fastload.stats.serverside import ServerSide
 
@@ -26,11 +28,7 @@ ErrorKind = Literal[
 Status = Literal["PASS", "WARNING", "CRITICAL", "FAIL", "INVALID"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings", populate_by_name=True)
-
-
-class Quantiles(_Model):
+class Quantiles(ResultModel):
     """A distribution; quantiles are nearest rank, so with few values a high one is the maximum."""
 
     count: int = Field(gt=0)
@@ -47,7 +45,7 @@ class Quantiles(_Model):
     max: float
 
 
-class ShortQuantiles(_Model):
+class ShortQuantiles(ResultModel):
     """A distribution in brief."""
 
     count: int = Field(gt=0)
@@ -57,98 +55,14 @@ class ShortQuantiles(_Model):
     max: float
 
 
-class Host(_Model):
-    """The machine the load came from."""
-
-    hostname: str
-    """Its name."""
-    cpus: int
-    """Cores this process may use."""
-    cpu_model: str
-    """As the kernel names it."""
-    memory_bytes: int
-    """All of it."""
-    kernel: str
-    """Release."""
-    python: str
-    """Version."""
-    nofile: int
-    """Soft limit of open files."""
-
-
-class Build(_Model):
-    """The copy of fastload that measured: what `fastload --version` prints beside the version."""
-
-    commit: str | None
-    """The commit the native module was built from; null where the build was not told."""
-    native: str | None
-    """The native core and its compiler."""
-    kernels: str | None
-    """How the statistics kernels came about: compiled ahead and for which processor, or by which numba just in time."""
-    python: str
-    libc: str | None
-    frozen: bool
-    """Whether it was the one file that brings its own interpreter."""
-
-
-class MergedRun(_Model):
-    """One of the runs that a merged result is made of."""
-
-    id: str
-    started_at: str
-    host: Host
-    version: str
-    plan_hash: str
-    workers: int
-    """How many of `generator.workers` are this run's; the runs' workers follow each other."""
-    window_s: tuple[float, float]
-    """Its measured window, since the earliest start of a load."""
-    valid: bool
-    reasons: list[str]
-    stop_reason: str | None
-
-
-class Run(_Model):
-    """What was run, where and when."""
-
-    id: str
-    """12 hex digits."""
-    started_at: str
-    """ISO 8601, UTC."""
-    duration_s: float
-    """Length of the measured window."""
-    plan_hash: str
-    """Equal for plans that ask for the same load of the same server."""
-    plan: dict[str, Any]
-    """The plan without secrets."""
-    host: Host
-    version: str
-    """Of fastload."""
-    load_s: float
-    """From the start of the load to its stop, warm-up included."""
-    total_s: float
-    """The same with the drain."""
-    interrupted: int
-    """How often Ctrl-C was pressed."""
-    stop_reason: str | None = None
-    """Why the load ended before its time; null when it did not."""
-    steady: str | None = None
-    """What the search for the steady part of the load found; null when it was not asked for."""
-    build: Build | None = None
-    """Null in results of versions that did not tell."""
-    merged: list[MergedRun] | None = None
-    """Only from `fastload merge`: the runs this result is made of. The lengths above are then of the time in which at least one of
-    them was measured, had load, was under way; `id` is a digest of their ids, and plan and host are the earliest run's."""
-
-
-class StampError(_Model):
+class StampError(ResultModel):
     """|stamp - send clock of the server|, us: of the kernel's receive stamp and of the read in user space."""
 
     kernel: ShortQuantiles | None
     user: ShortQuantiles | None
 
 
-class Clock(_Model):
+class Clock(ResultModel):
     """How the arrival of tokens was stamped, and the error bar of it."""
 
     receive: Literal["kernel", "user"]
@@ -169,7 +83,7 @@ class Clock(_Model):
     """Only where the server writes its clock into its events."""
 
 
-class Requests(_Model):
+class Requests(ResultModel):
     """The ledger of the whole run, warm-up and drain included: started = completed + failed + cancelled."""
 
     started: int
@@ -190,7 +104,7 @@ class Requests(_Model):
     """Completed with fewer tokens than `ignore_eos` demanded; they count in no latency."""
 
 
-class ErrorGroup(_Model):
+class ErrorGroup(ResultModel):
     """Failures of one kind and HTTP status; cancelled requests are no failures."""
 
     kind: ErrorKind
@@ -203,7 +117,7 @@ class ErrorGroup(_Model):
     """What one of them said."""
 
 
-class Tokens(_Model):
+class Tokens(ResultModel):
     """The token ledger of the whole run."""
 
     output: int
@@ -216,7 +130,7 @@ class Tokens(_Model):
     """usage: every completed response had it. tokenizer: where it had none, the answer's text was counted after the run."""
 
 
-class Throughput(_Model):
+class Throughput(ResultModel):
     """Counts inside the measured window / its length."""
 
     requests_per_s: float | None
@@ -229,7 +143,7 @@ class Throughput(_Model):
     """Requests a second that met every SLO a single request can meet; null without such an SLO."""
 
 
-class Latency(_Model):
+class Latency(ResultModel):
     """Every latency metric in ms, of completed requests sent inside the measured window (itl: of gaps that end inside it)."""
 
     ttft: Quantiles | None
@@ -244,7 +158,7 @@ class Latency(_Model):
     stall: Quantiles | None
 
 
-class CustomMetric(_Model):
+class CustomMetric(ResultModel):
     """A metric of another package, of completed requests sent inside the measured window."""
 
     unit: str
@@ -257,7 +171,7 @@ class CustomMetric(_Model):
     """Why it could not be computed; null when it could."""
 
 
-class Worker(_Model):
+class Worker(ResultModel):
     """One worker process."""
 
     index: int
@@ -304,7 +218,7 @@ class Worker(_Model):
     """Proportional set size near the end of the load; null where the kernel does not tell."""
 
 
-class Generator(_Model):
+class Generator(ResultModel):
     """Can the run be trusted, and what did measuring cost."""
 
     valid: bool
@@ -329,7 +243,7 @@ class Generator(_Model):
     workers: list[Worker]
 
 
-class Endpoint(_Model):
+class Endpoint(ResultModel):
     """The same numbers for one target."""
 
     requests: Requests
@@ -339,7 +253,7 @@ class Endpoint(_Model):
     latency_ms: Latency
 
 
-class TurnRow(_Model):
+class TurnRow(ResultModel):
     """One turn of the conversations, the first being 1; the last row holds all further ones."""
 
     turn: int
@@ -350,7 +264,7 @@ class TurnRow(_Model):
     """ttft, tpot and e2e."""
 
 
-class TimelineRow(_Model):
+class TimelineRow(ResultModel):
     """One second since the load's epoch, drain included; a request or event is counted in the second it happened in."""
 
     t_s: int
@@ -369,7 +283,7 @@ class TimelineRow(_Model):
     """ms, within 0.8 %."""
 
 
-class CheckResult(_Model):
+class CheckResult(ResultModel):
     """One gate or graded rule, and how it came out."""
 
     name: str
@@ -390,7 +304,7 @@ class CheckResult(_Model):
     """How far a rule's thresholds were passed, which INFO does without harm to the status; null: it is a gate."""
 
 
-class Verdict(_Model):
+class Verdict(ResultModel):
     """The run in one word, and the gates and rules: INVALID, else FAIL (a gate), CRITICAL or WARNING (a rule), else PASS."""
 
     status: Status
@@ -399,7 +313,7 @@ class Verdict(_Model):
     """What `fastload run` ends with for it; null where no run was judged."""
 
 
-class Summary(_Model):
+class Summary(ResultModel):
     """`summary.json`."""
 
     schema_: Literal["fastload/summary/1"] = Field(default=SCHEMA, alias="schema")
@@ -425,6 +339,6 @@ class Summary(_Model):
     """Each server's own account, by target; only with `--scrape`."""
     metrics: dict[str, CustomMetric] | None = None
     """Of other packages, by name; null where none was asked for."""
-    hints: list[str] = []
+    hints: list[str] = Field(default_factory=list)
     """Where the time went, as far as it stands out."""
     verdict: Verdict

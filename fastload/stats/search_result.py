@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from fastload.stats.result_model import ResultModel
 
 if TYPE_CHECKING:  # `Summary` holds a `SearchResult`
     from fastload.stats.result import Summary
@@ -18,11 +20,7 @@ SEARCH_SCHEMA: Final = "fastload/search/1"
 STRESS_SCHEMA: Final = "fastload/stress/1"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings", populate_by_name=True)
-
-
-class Measured(_Model):
+class Measured(ResultModel):
     """What a step measured. Latencies in ms."""
 
     requests_per_s: float | None
@@ -61,7 +59,7 @@ class Best(Measured):
     """Arrivals per second. One of these two is null."""
 
 
-class SearchResult(_Model):
+class SearchResult(ResultModel):
     """The `search` block of `summary.json`."""
 
     over: Literal["users", "rate"]
@@ -79,7 +77,7 @@ class SearchResult(_Model):
     """Every step in the order it was run."""
 
 
-class SearchState(_Model):
+class SearchState(ResultModel):
     """`search.json`: what a search needs to go on after an interruption."""
 
     schema_: Literal["fastload/search/1"] = Field(default=SEARCH_SCHEMA, alias="schema")
@@ -90,12 +88,12 @@ class SearchState(_Model):
     precision: float
     step_s: float
     confirm_s: float
-    rules: list[str] = []
+    rules: list[str] = Field(default_factory=list)
     """Graded rules that can fail a step; the plan's hash does not hold them."""
     curve: list[CurvePoint]
 
 
-class StressResult(_Model):
+class StressResult(ResultModel):
     """`stress.json`: the levels of a ramp and what they say."""
 
     schema_: Literal["fastload/stress/1"] = Field(default=STRESS_SCHEMA, alias="schema")

@@ -15,13 +15,13 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from fastload.samples.layout import Outcome
 from fastload.stats import metrics
 from fastload.stats.aside_facts import Scrape, ServerHistogram, Window
 from fastload.stats.histogram import rank
 from fastload.stats.metrics import Records, Values
+from fastload.stats.result_model import ResultModel
 
 _MS: Final = 1e6
 _STAMPS: Final = {"ttft": "first_token_ns", "e2e": "end_ns", "tpot": "end_ns"}
@@ -29,18 +29,14 @@ _STAMPS: Final = {"ttft": "first_token_ns", "e2e": "end_ns", "tpot": "end_ns"}
 _FORMULAS: Final = {"ttft": metrics.ttft, "e2e": metrics.e2e, "tpot": metrics.tpot}
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Bucket(_Model):
+class Bucket(ResultModel):
     """The bucket a quantile lies in, ms: above `low`, at most `high` (null: the server's last bucket has no upper edge)."""
 
     low: float
     high: float | None
 
 
-class ServerLatency(_Model):
+class ServerLatency(ResultModel):
     """A histogram of the server's over the window."""
 
     count: int
@@ -50,7 +46,7 @@ class ServerLatency(_Model):
     p99: Bucket
 
 
-class Reconciled(_Model):
+class Reconciled(ResultModel):
     """One latency on both sides of the wire, between the same two moments."""
 
     server: ServerLatency
@@ -63,7 +59,7 @@ class Reconciled(_Model):
     """Ours - the server's mean, ms: the wire, the server's HTTP front and the client. Null when the two saw different requests."""
 
 
-class ServerRow(_Model):
+class ServerRow(ResultModel):
     """The server at one moment."""
 
     t_s: float
@@ -74,7 +70,7 @@ class ServerRow(_Model):
     """0 to 1."""
 
 
-class ServerSide(_Model):
+class ServerSide(ResultModel):
     """One server's own account of the measured window."""
 
     engine: str

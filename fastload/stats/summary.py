@@ -24,16 +24,12 @@ from fastload.stats.facts import Counts, HostFacts, RunFacts, Source, WorkerFact
 from fastload.stats.histogram import merge
 from fastload.stats.metrics import METRICS, Records
 from fastload.stats.result import (
-    Build,
     Clock,
     Endpoint,
     ErrorGroup,
     Generator,
-    Host,
     Latency,
-    MergedRun,
     Requests,
-    Run,
     StampError,
     Summary,
     Throughput,
@@ -41,6 +37,7 @@ from fastload.stats.result import (
     Verdict,
     Worker,
 )
+from fastload.stats.result_run import Build, Host, MergedRun, Run
 from fastload.stats.timeline import timeline
 from fastload.stats.turns import TURN_SHIFT, turns
 

@@ -11,10 +11,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from fastload.stats.aside_facts import TCP_COLUMNS, TCP_UNKNOWN, TcpSample, Window
 from fastload.stats.histogram import rank
+from fastload.stats.result_model import ResultModel
 
 _COUNTERS: Final = ("segments_sent", "retransmitted", "segments_received", "out_of_order", "busy_us", "rwnd_limited_us")
 _COLUMN: Final = {name: index for index, name in enumerate(TCP_COLUMNS)}
@@ -25,11 +25,7 @@ _US_PER_MS: Final = 1e3
 _Rows = NDArray[np.int64]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Spread(_Model):
+class Spread(ResultModel):
     """A distribution in brief; quantiles are nearest rank."""
 
     count: int
@@ -40,7 +36,7 @@ class Spread(_Model):
     max: float
 
 
-class TcpRow(_Model):
+class TcpRow(ResultModel):
     """The connections at one moment."""
 
     t_s: float
@@ -51,7 +47,7 @@ class TcpRow(_Model):
     rtt_max_ms: float | None
 
 
-class TcpSide(_Model):
+class TcpSide(ResultModel):
     """A sample of the workers' connections to one target over the measured window; at most 64 at a time of all targets."""
 
     connections: int

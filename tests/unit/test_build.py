@@ -14,7 +14,7 @@ import pytest
 import fastload
 from fastload import _native, build
 from fastload.build import BuildFacts, build_facts
-from fastload.stats.result import Build
+from fastload.stats.result_run import Build
 from fastload.stats.summary import _build
 
 LINKED = SimpleNamespace(
