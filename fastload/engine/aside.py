@@ -216,14 +216,16 @@ class Aside:
 
     def close(self) -> None:
         """Say that the load is over; does not wait, for the workers are still to be reaped."""
-        if self._channel is None:
-            return
-        tally = None if self._tally is None else self._tally.state(monotonic_ns(), None if self._gaps is None else self._gaps())
-        self._say({"what": "end", "tally": tally})
+        if self._channel is not None:
+            self._say({"what": "end"})
 
     def facts(self) -> AsideFacts | None:
         """Return what was seen, waiting a few seconds at most for the last of it; None when nothing was, and nothing went wrong."""
         self.close()
+        if self._channel is not None:
+            # Only now are all gaps counted: the kernels that count them may have been compiled after the load.
+            tally = None if self._tally is None else self._tally.state(monotonic_ns(), None if self._gaps is None else self._gaps())
+            self._say({"what": "last", "tally": tally})
         until_ns = monotonic_ns() + _END_TIMEOUT_NS
         while self._channel is not None and not self._bye and (left_ns := until_ns - monotonic_ns()) > 0:
             self._flush()

@@ -144,7 +144,6 @@ class _Beside:
                     if scraper is not None:
                         scraper.expect(message["start_ns"], message["end_ns"])
                 case "end":
-                    self._state.update(tally=message["tally"])
                     return True
         return False
 
@@ -155,12 +154,18 @@ class _Beside:
         frame = self._state.get("frame") or {}
         still = {"phase": "ended", "users": 0, "in_flight": 0}
         self._state["frame"] = {**still, **{key: frame.get(key, 0) for key in ("missed", "samples_lost")}}
-        if self._state.get("tally"):
-            self._state["tally"] = {**self._state["tally"], "recent": {}}
-        last = [scraper.scrape()] if scraper is not None else []
-        last += [self._send(what) for what in self._senders]
-        await asyncio.gather(*last, return_exceptions=True)
+        self._keep_tally(self._state.get("tally"))
+        if scraper is not None:
+            await scraper.scrape()
+        while (message := await self._arrived.get()) is not None:
+            if message["what"] == "last":
+                self._keep_tally(message["tally"])
+                break
+        await asyncio.gather(*map(self._send, self._senders), return_exceptions=True)
         self._tell({"what": "bye"})
+
+    def _keep_tally(self, tally: dict[str, Any] | None) -> None:
+        self._state["tally"] = {**tally, "recent": {}} if tally else None
 
     # --- this machine ---
 

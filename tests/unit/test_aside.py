@@ -30,6 +30,8 @@ from tests.support.steered import FRAME, Steered
 from tests.unit.stats_oracle import record, records
 
 LOOPBACK: Final = TcpAddress("127.0.0.1", 0)
+SOON_S: Final = 1.0
+"""Whoever waited for the other side would be kept for two seconds or for good; a busy box keeps anybody for a few tenths."""
 METRICS: Final = "vllm:num_requests_waiting 3\nvllm:generation_tokens_total {}\n"
 
 
@@ -137,7 +139,7 @@ def test_a_gateway_that_hangs_disturbs_nothing(plan: Plan) -> None:
             found = aside.facts()
             took_s = time.monotonic() - begun
 
-    assert run.longest_s < 0.1
+    assert run.longest_s < SOON_S
     assert took_s < 6
     assert found is not None
     assert found.notes == ("pushing to the Pushgateway failed: no answer within 2 s; the run goes on",)
@@ -156,7 +158,7 @@ def test_an_otlp_receiver_that_hangs_disturbs_nothing(plan: Plan) -> None:
             found = aside.facts()
             took_s = time.monotonic() - begun
 
-    assert run.longest_s < 0.1
+    assert run.longest_s < SOON_S
     assert took_s < 6
     assert found is not None
     (note,) = found.notes
@@ -189,7 +191,7 @@ def test_one_that_hangs_is_killed(plan: Plan) -> None:
             os.kill(pid, signal.SIGSTOP)
         found = aside.facts()
 
-    assert run.longest_s < 0.1
+    assert run.longest_s < SOON_S
     assert found is not None
     assert "did not report in order" in found.notes[0]
     assert not alive(pid)
