@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fastload.cli.flags_observe import observe_options, observing
-from fastload.cli.live_control import control_options, controls
+from fastload.cli.live_control import control_options, controls, refuse_several
 from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
 
 
@@ -56,6 +56,7 @@ def command(
     if len(plan.targets) > 1 and plan.contest.mode == "comparison":
         from fastload.cli.contest import run_comparison
 
+        refuse_several(wanted)
         return run_comparison(plan, outputs)
     code = measure(plan, outputs, wanted, observing(plan, context.params))[1]
     if len(plan.targets) > 1 and plan.contest.mode == "race" and out is not None and not quiet:
