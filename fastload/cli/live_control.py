@@ -90,6 +90,17 @@ def controls(control: str | None, control_token_env: str, no_control: bool, web:
     return Controls(tcp, token or secrets.token_urlsafe(_TOKEN_BYTES), page=page, made_up=not token)
 
 
+def refuse_several(wanted: Controls) -> None:
+    """Say that a port is of no use to several runs, one after the other.
+
+    Raises:
+        FastloadError: one was asked for.
+    """
+    if wanted.tcp is not None or wanted.page is not None:
+        flag = "--web" if wanted.tcp is None else "--control"
+        raise FastloadError(f"{flag} is about one run, and a comparison is several", hint="use --mode race, or leave it out")
+
+
 def _token(variable: str) -> str:
     token = os.environ.get(variable, "")
     if not token.isascii() or not token.isprintable() or " " in token:
@@ -151,6 +162,10 @@ def conclude(sources: list[CommandSource], summary: Summary, code: ExitCode) -> 
 
 def _link(url: str, wanted: Controls) -> str:
     """Return the link to the page. A token of the user's own is not printed where it would stay, in a log."""
+    import socket
+
+    for everywhere in ("//0.0.0.0:", "//[::]:"):
+        url = url.replace(everywhere, f"//{socket.gethostname()}:")
     if wanted.made_up or sys.stderr.isatty():
         return f"{url}/#{wanted.token}"
     return f"{url}/ (it asks for the token)"

@@ -8,7 +8,7 @@ import click
 
 from fastload.cli.flags_observe import observe_options, observing
 from fastload.cli.grouped import FILE
-from fastload.cli.live_control import control_options, controls
+from fastload.cli.live_control import control_options, controls, refuse_several
 from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
 from fastload.errors import FastloadError
 
@@ -69,6 +69,7 @@ def command(
 
         if tokens or junit is not None:
             raise FastloadError("--tokens and --junit are of one run, not of a comparison", hint="run a target alone")
+        refuse_several(wanted)
         return run_comparison(plan, outputs)
     with telling(sink) as sinks:
         summary, code = measure(plan, outputs, wanted, observing(plan, context.params), sinks)

@@ -5,7 +5,8 @@ Until somebody connects it is a listening socket and nothing more. The first con
 page it is started with the load, so that the page's history is whole. The supervisor has threads by then and must not wait: so a
 fresh process, not a fork, and writes that drop a frame rather than wait.
 
-Knows nothing of HTTP. Invariant: it never waits before `close`; after `close` there is no process, descriptor or file of its own.
+Knows nothing of HTTP. Invariant: it never waits before `close`; after `close` there is no file, after `end` no process or
+descriptor of its own, and without a live page `close` is the end.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ from typing import Any, Final
 
 import pytest
 from aiohttp import ClientSession, web
+from pydantic import TypeAdapter
 
-from fastload.cli.live_control import controls
+from fastload.cli.live_control import controls, refuse_several
 from fastload.engine import page_files
 from fastload.engine.control_api import native_routes
 from fastload.engine.control_page import make_page_application
@@ -26,7 +27,7 @@ from fastload.engine.remote import RemoteControl
 from fastload.engine.remote_address import TcpAddress, names_of, parse_page_address
 from fastload.errors import FastloadError
 from fastload.plan.load import load_plan
-from fastload.stats.facts import EndpointFrame
+from fastload.stats.facts import EndpointFrame, GateFrame, LiveFrame
 from tests.support.process import alive, children, wait_until
 from tests.support.steered import FRAME, TICK_S, Steered
 
@@ -239,6 +240,19 @@ def test_the_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_files, "find_spec", lambda _: None)
     with pytest.raises(FastloadError, match="plotly, which is not installed"):
         controls(None, "T", False, "1")
+
+
+def test_a_comparison_has_no_page() -> None:
+    """Several runs, one after the other, have no page: that is said, not ignored."""
+    with pytest.raises(FastloadError, match="--web is about one run"):
+        refuse_several(controls(None, "T", False, "1"))
+    refuse_several(controls(None, "T", False))
+
+
+def test_a_watcher_elsewhere_reads_servers_and_gates() -> None:
+    """What `fastload ctl watch` makes of a frame's JSON is the frame, servers and gates too."""
+    frame = replace(FRAME, endpoints=(SERVER,), gates=(GateFrame("errors<1%", 0.5, "%", True),))
+    assert TypeAdapter(LiveFrame).validate_python(json.loads(json.dumps(asdict(frame)))) == frame
 
 
 # --- with the process that serves it ------------------------------------------------------------------------------------------
