@@ -33,7 +33,7 @@ def metrics_page() -> str:
         "# Metrics\n",
         "What the definitions mean, and why they are these: [metrics](../metrics.md).\n",
         "## Latencies\n",
-        f"In a summary under `latency_ms`, each with {', '.join(map(code, Quantiles.model_fields))}. [Gates](../metrics.md#gates).\n",
+        f"In a summary under `latency_ms`: {', '.join(map(code, Quantiles.model_fields))}. See [gates](../metrics.md#gates).\n",
         table(("name", "label", "unit", "definition", "one sample is"), latencies),
     ]
     for place, model in _MODELS:
