@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -304,3 +305,9 @@ def test_plugins_command_without_loading(package: None, capsys: pytest.CaptureFi
     assert run_command_line(["plugins", "--no-load"]) == 0
     assert "nowhere  foreign-things 2.5" in capsys.readouterr().out
     assert "plugged" not in sys.modules
+
+
+def test_data_list_has_sources(package: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """`fastload data list` names the prompt sources of packages beside the data sets."""
+    assert run_command_line(["data", "list"]) == 0
+    assert re.search(r"^three +plug-in +prompts of the package foreign-things$", capsys.readouterr().out, re.MULTILINE)
