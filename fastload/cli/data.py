@@ -36,6 +36,7 @@ def command() -> None:
 @debug_option
 def show_list() -> None:
     """List the data sets known by name and whether they are here."""
+    from fastload.plugins import installed
     from fastload.workload.datasets import CODE, DATA_SETS, data_directory
 
     folder = data_directory()
@@ -44,6 +45,8 @@ def show_list() -> None:
     for one in DATA_SETS.values():
         here = "built in" if one.name == CODE else "here" if (folder / one.file).is_file() else "fetch" if one.url else "by hand"
         click.echo(f"{one.name:<{width}}  {here:<8}  {one.what} ({one.licence})")
+    for plugin in installed("prompts"):
+        click.echo(f"{plugin.name:<{width}}  {'plug-in':<8}  prompts of the package {plugin.package}")
 
 
 @command.command(name="show")

@@ -20,7 +20,7 @@ import pytest
 import fastload
 from fastload import CheckResult, FastloadError, LiveFrame, Plan, Summary, load_result, run
 from tests.support.process import PATIENCE_S, Mock, alive, children, environment, mock, only_busy, wait_until
-from tests.support.process import fastload as command
+from tests.support.process import run as command
 
 TRIES: Final = 3
 
@@ -139,12 +139,11 @@ def test_prints_nothing_and_keeps_what_the_command_keeps(server: Mock, tmp_path:
     """Nothing is printed; the directory holds the command's files, whose summary reads back equal to the one returned."""
     summary = run(plan_of(server), out=tmp_path / "ours")
     assert capfd.readouterr() == ("", "")
-    command("--host", server.url, "--model", "mock", "--users", "3", "--requests", "12", "-o", str(tmp_path / "theirs"), "--quiet",
-            expected=load_result(tmp_path / "ours").verdict.exit_code or 0)  # fmt: skip
-    ours, theirs = ({path.name for path in (tmp_path / name).iterdir()} for name in ("ours", "theirs"))
+    done = command(tmp_path, "--host", server.url, "--model", "mock", "--users", "3", "--requests", "12")
+    ours, theirs = ({path.name for path in place.iterdir()} for place in (tmp_path / "ours", done.out))
     assert ours == theirs
     assert load_result(tmp_path / "ours") == summary
-    assert load_result(tmp_path / "theirs").run.plan_hash == summary.run.plan_hash
+    assert load_result(done.out).run.plan_hash == summary.run.plan_hash
     assert summary.client is not None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from fastload import FastloadError, plugins
 from fastload.cli.main import run_command_line
+from fastload.cli.prepare import check_plan
 from fastload.plan.model import Plan
 from fastload.samples.layout import RECORD_DTYPE, Outcome
 from fastload.stats.plugged import custom_metrics, load_metrics
@@ -20,7 +22,6 @@ from fastload.stats.result import CheckResult, Summary
 from fastload.verdict.decide import decide
 from fastload.verdict.gates import parse_gate
 from fastload.verdict.plugged import check_others, load_gates, metric_gates, own_gates, wanted_metrics
-from fastload.verdict.scopes import gates_of
 from fastload.workload.datasets import load_data_set
 from fastload.workload.sources import make_source
 from tests.support.packages import install
@@ -206,7 +207,7 @@ def test_gate_on_a_metric(package: None) -> None:
     plan = Plan.of(host=URL, slo=["ttft.p99<1s", "N_events.median >= 20"], metrics="n_events:10")
     assert wanted_metrics(plan) == ["n_events:10"]
     assert own_gates(plan.slo) == ["ttft.p99<1s"]
-    assert [gate.subject for gate in gates_of(plan)] == ["ttft"]
+    check_plan(plan)
     found = custom_metrics(load_metrics(["n_events:10"]), Window, records(1, 2, 3))  # type: ignore[arg-type]
     (check,) = check_others(plan, summary_of().model_copy(update={"metrics": found}))
     assert (check.name, check.status, check.value, check.limit, check.n) == ("n_events.p50", "PASS", 20, ">= 20 events", 3)
@@ -228,7 +229,7 @@ def test_no_data_fails_a_gate_on_a_metric(package: None) -> None:
 
 def test_unknown_subject_is_still_refused(package: None) -> None:
     """A name that no package has is an unknown metric, and fastload's own names stay its own."""
-    assert "unknown metric 'n_event'" in message(lambda: gates_of(Plan.of(host=URL, slo="n_event.p50>20")))
+    assert "'n_event'" in message(lambda: check_plan(Plan.of(host=URL, slo="n_event.p50>20")))
     assert own_gates(["ttft.p50<1s", "errors<1%"]) == ["ttft.p50<1s", "errors<1%"]
     assert parse_gate("ttft.p50<1s").subject == "ttft"
 
@@ -305,3 +306,9 @@ def test_plugins_command_without_loading(package: None, capsys: pytest.CaptureFi
     assert run_command_line(["plugins", "--no-load"]) == 0
     assert "nowhere  foreign-things 2.5" in capsys.readouterr().out
     assert "plugged" not in sys.modules
+
+
+def test_data_list_has_sources(package: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """`fastload data list` names the prompt sources of packages beside the data sets."""
+    assert run_command_line(["data", "list"]) == 0
+    assert re.search(r"^three +plug-in +prompts of the package foreign-things$", capsys.readouterr().out, re.MULTILINE)
