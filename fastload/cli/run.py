@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fastload.cli.flags_observe import observe_options, observing
 from fastload.cli.grouped import FILE
-from fastload.cli.live_control import control_options, controls, refuse_several
+from fastload.cli.live_control import Controls, control_options, controls, refuse_several
 from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
 from fastload.errors import FastloadError
+
+if TYPE_CHECKING:
+    from fastload.cli.outputs import Outputs
+    from fastload.plan.model import Plan
 
 
 @click.command(cls=GroupedCommand, name="run", short_help="Load a server and report what was measured.")
@@ -63,14 +68,7 @@ def command(
     outputs = Outputs(out, json_file, live=not no_live, quiet=quiet, tokens=tokens, junit_file=junit)
     wanted = controls(control, control_token_env, no_control, web)
     if len(plan.targets) > 1 and plan.contest.mode == "comparison":
-        if sink:
-            raise FastloadError("--sink has no use in a comparison", why="it is several runs")
-        from fastload.cli.contest import run_comparison
-
-        if tokens or junit is not None:
-            raise FastloadError("--tokens and --junit are of one run, not of a comparison", hint="run a target alone")
-        refuse_several(wanted)
-        return run_comparison(plan, outputs)
+        return _comparison(plan, outputs, sink, wanted)
     with telling(sink) as sinks:
         summary, code = measure(plan, outputs, wanted, observing(plan, context.params), sinks)
         for one in sinks:
@@ -80,3 +78,15 @@ def command(
 
         show(compare_endpoints(out), None, quiet=quiet)
     return code
+
+
+def _comparison(plan: Plan, outputs: Outputs, sink: tuple[str, ...], wanted: Controls) -> int:
+    """Run the plan's targets one after the other, where no flag is given that is about a single run."""
+    from fastload.cli.contest import run_comparison
+
+    if sink:
+        raise FastloadError("--sink has no use in a comparison", why="it is several runs")
+    if outputs.tokens or outputs.junit_file is not None:
+        raise FastloadError("--tokens and --junit are of one run, not of a comparison", hint="run a target alone")
+    refuse_several(wanted)
+    return run_comparison(plan, outputs)

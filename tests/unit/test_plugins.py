@@ -113,6 +113,7 @@ def records(*events: int) -> Any:
 
 
 class Window:
+    load_start_ns = 0
     window_start_ns = 50
     window_end_ns = 150
     sources = ()

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 JUNIT_FILE: Final = "junit.xml"
 _SUITE: Final = "fastload"
-_HELD: Final = ("PASS", "WARNING")
-"""What a gate may be and still hold; a warning is in the case's output."""
+_HELD: Final = {"critical": ("PASS", "WARNING"), "warning": ("PASS",)}
+"""What a gate or rule may be and still hold, by the plan's `fail_on`, as for the exit code; a warning is in the case's output."""
 
 
 def files(recording: Recording, _: str) -> list[ExportFile]:
@@ -35,7 +35,8 @@ def files(recording: Recording, _: str) -> list[ExportFile]:
 
 def junit_xml(summary: Summary) -> bytes:
     """Return the document."""
-    cases = [_validity(summary), *(_case(gate) for gate in gates(summary))]
+    held = _HELD[summary.run.plan.get("fail_on", "critical")]
+    cases = [_validity(summary), *(_case(gate, held) for gate in gates(summary))]
     counts = {
         "tests": len(cases),
         "failures": sum(case.find("failure") is not None for case in cases),
@@ -74,7 +75,7 @@ def _validity(summary: Summary) -> ET.Element:
     return case
 
 
-def _case(gate: Gate) -> ET.Element:
+def _case(gate: Gate, held: tuple[str, ...]) -> ET.Element:
     name = _clean(gate.name)
     case = ET.Element("testcase", {"classname": f"{_SUITE}.slo", "name": name, "time": "0"})
     limit, told = _clean(gate.limit), f"{_clean(gate.value)}, limit {_clean(gate.limit)}, of {gate.samples} samples"
@@ -84,7 +85,7 @@ def _case(gate: Gate) -> ET.Element:
         ET.SubElement(
             case, "error", {"type": "INVALID", "message": f"not judged, the run is not valid (limit {limit})"}
         ).text = told
-    elif gate.status not in _HELD:
+    elif gate.status not in held:
         ET.SubElement(case, "failure", {"type": gate.status, "message": f"{_clean(gate.value)} is not {limit}"}).text = told
     else:
         ET.SubElement(case, "system-out").text = f"{gate.status}: {told}"
