@@ -62,7 +62,7 @@ def wander(rng: np.random.Generator, seconds: float, size: float) -> NDArray[np.
     """Return the logarithm of the server's speed every 100 ms: an autoregressive walk of this standard deviation."""
     keep = float(np.exp(-0.1 / MEMORY_S))
     steps = rng.normal(size=int(seconds * 10) + 2) * size * np.sqrt(1 - keep**2)
-    levels = np.empty_like(steps)
+    levels: NDArray[np.float64] = np.empty(len(steps))
     levels[0] = rng.normal() * size
     for index in range(1, len(steps)):
         levels[index] = keep * levels[index - 1] + steps[index]
