@@ -9,6 +9,9 @@ import pytest
 
 from tests.support import leaks
 
+# As the command does: numpy's linear algebra in threads is no faster here, and many times slower on a busy box.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--real`."""

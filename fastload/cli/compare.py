@@ -7,42 +7,34 @@ stand on different loads, or on an INVALID run, are compared only with `--force`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fastload.cli.entrants import Entrant, read_result, read_targets
 from fastload.cli.grouped import FILE
 from fastload.cli.options import debug_option
 from fastload.cli.truth_table import print_comparison  # where the demo looks for its table
 from fastload.errors import ExitCode, FastloadError
 
 if TYPE_CHECKING:
-    from fastload.report.requests_file import Stored
-    from fastload.stats.compare import Contender, RunSamples
     from fastload.stats.comparison_result import Comparison
-    from fastload.stats.result import Summary
     from fastload.verdict.fail_if import Rule
 
 __all__ = ["Entrant", "command", "compare_endpoints", "compare_results", "print_comparison", "read_result", "show"]
-
-
-@dataclass(frozen=True, slots=True)
-class Entrant:
-    """One side as it was read: its name, its runs, and what they say of themselves."""
-
-    contender: Contender
-    summaries: tuple[Summary, ...]
 
 
 @click.command(name="compare", short_help="Compare results: what differs beyond noise.")
 @click.argument("results", metavar="A B [C...]", nargs=-1, required=True, type=FILE)
 @click.option("--fail-if", metavar="RULE", multiple=True, help="Exit 1 if it holds, e.g. 'ttft.p99 worse by 5%'.")
 @click.option("--json", "json_file", metavar="FILE", type=FILE, help="Write the comparison; - is stdout.")
+@click.option("--html", "html_file", metavar="FILE", type=FILE, help="Write a page with plots; - is stdout.")
 @click.option("--force", is_flag=True, help="Compare results that stand on different loads or are INVALID.")
 @debug_option
-def command(results: tuple[Path, ...], fail_if: tuple[str, ...], json_file: Path | None, force: bool) -> int:
+def command(
+    results: tuple[Path, ...], fail_if: tuple[str, ...], json_file: Path | None, html_file: Path | None, force: bool
+) -> int:
     """Compare results: what differs beyond noise. All are held against the first.
 
     A result is a directory that `-o` named, or one of numbered ones (the iterations of a comparison). A single one with several
@@ -51,16 +43,18 @@ def command(results: tuple[Path, ...], fail_if: tuple[str, ...], json_file: Path
     """
     from fastload.verdict.fail_if import parse_rule
 
+    if json_file is not None and json_file == html_file:
+        raise FastloadError(f"--json and --html both name {json_file}", hint="give each its own")
     rules = [parse_rule(text) for text in fail_if]
     if len(results) == 1:
-        return show(compare_endpoints(results[0], rules, force=force), json_file)
+        return show(compare_endpoints(results[0], rules, force=force), json_file, html_file)
     names = [path.resolve().name for path in results]
     if len(set(names)) < len(names):
         names = [str(path) for path in results]
     if len(set(names)) < len(names):
         raise FastloadError("a result is given twice", hint="compare two different ones")
     entrants = [read_result(path, name) for path, name in zip(results, names, strict=True)]
-    return show(compare_results(entrants, rules, force=force), json_file)
+    return show(compare_results(entrants, rules, force=force), json_file, html_file)
 
 
 def compare_results(entrants: Sequence[Entrant], rules: Sequence[Rule] = (), *, force: bool = False) -> Comparison:
@@ -82,49 +76,14 @@ def compare_endpoints(directory: Path, rules: Sequence[Rule] = (), *, force: boo
     Raises:
         FastloadError: it has fewer than two targets, or is INVALID and `force` is not given.
     """
-    summary, stored = _read_run(directory)
-    names = list(summary.endpoints)
-    if len(names) < 2:
-        raise FastloadError(f"{directory} has a single target", why="there is nothing to compare", hint="give a second result")
-    from fastload.stats.compare import Contender
     from fastload.verdict.comparable import obstacles
 
-    entrants = [Entrant(Contender(name, (_samples(summary, stored, name),)), (summary,)) for name in names]
+    entrants = read_targets(directory)
+    summary = entrants[0].summaries[0]
     return _compared(entrants, rules, obstacles([str(directory)], [summary]), paired=True, force=force)
 
 
-def read_result(path: Path, name: str) -> Entrant:
-    """Return the result a directory holds; one without `summary.json` but with directories that have one is its iterations.
-
-    Raises:
-        FastloadError: there is none, or it cannot be read.
-    """
-    from fastload.stats.compare import Contender
-
-    runs = run_directories(path)
-    read = [_read_run(run) for run in runs]
-    samples = tuple(_samples(summary, stored, None) for summary, stored in read)
-    return Entrant(Contender(name, samples), tuple(summary for summary, _ in read))
-
-
-def run_directories(path: Path) -> list[Path]:
-    """Return the directories of the runs that a result holds: itself, or, without `summary.json`, those in it that have one.
-
-    Raises:
-        FastloadError: there is none.
-    """
-    from fastload.cli.outputs import SUMMARY_FILE
-
-    directory = path.parent if path.name == SUMMARY_FILE else path
-    if (directory / SUMMARY_FILE).exists():
-        return [directory]
-    runs = sorted((found.parent for found in directory.glob(f"*/{SUMMARY_FILE}")), key=lambda run: (len(run.name), run.name))
-    if not runs:
-        raise FastloadError(f"{path} holds no result", why=f"there is no {SUMMARY_FILE} in it", hint="name what -o named")
-    return runs
-
-
-def show(comparison: Comparison, json_file: Path | None, *, quiet: bool = False) -> ExitCode:
+def show(comparison: Comparison, json_file: Path | None, html_file: Path | None = None, *, quiet: bool = False) -> ExitCode:
     """Print and store a comparison; return the exit code that goes with it."""
     import sys
 
@@ -136,8 +95,15 @@ def show(comparison: Comparison, json_file: Path | None, *, quiet: bool = False)
         sys.stdout.write(comparison.model_dump_json(by_alias=True, indent=2) + "\n")
     elif json_file is not None:
         write_model(comparison, json_file)
+    if html_file is not None:
+        from fastload.report.html_comparison import comparison_page, write_comparison_page
+
+        if html_file == STDOUT:
+            sys.stdout.write(comparison_page(comparison))
+        else:
+            write_comparison_page(comparison, html_file)
     if not quiet:
-        print_pairs(comparison, report_console(stderr=json_file == STDOUT))
+        print_pairs(comparison, report_console(stderr=STDOUT in (json_file, html_file)))
     return ExitCode.GATE_FAILED if any(check.failed for check in comparison.checks) else ExitCode.OK
 
 
@@ -171,25 +137,3 @@ def _compared(entrants: Sequence[Entrant], rules: Sequence[Rule], reasons: list[
         pairs=pairs,
         checks=[judge_rule(rule, pair) for pair in pairs for rule in rules],
     )
-
-
-def _read_run(directory: Path) -> tuple[Summary, Stored]:
-    from fastload.cli.outputs import REQUESTS_FILE, SUMMARY_FILE
-    from fastload.report.json import read_summary
-    from fastload.report.requests_file import read_requests
-
-    return read_summary(directory / SUMMARY_FILE), read_requests(directory / REQUESTS_FILE)
-
-
-def _samples(summary: Summary, stored: Stored, endpoint: str | None) -> RunSamples:
-    """Return what a comparison needs of a run, or of one of its targets."""
-    from fastload.report.requests_file import LOAD_START_NS
-    from fastload.stats.compare import RunSamples
-
-    end_ns = LOAD_START_NS + round(summary.run.load_s * 1e9)
-    window_ns = (end_ns - round(summary.run.duration_s * 1e9), end_ns)
-    if endpoint is None:
-        return RunSamples(stored.records, stored.measured, window_ns, summary.throughput.output_tokens_per_s)
-    chosen = stored.records["endpoint"] == (stored.endpoints.index(endpoint) if endpoint in stored.endpoints else -1)
-    rate = summary.endpoints[endpoint].throughput.output_tokens_per_s
-    return RunSamples(stored.records[chosen], stored.measured[chosen], window_ns, rate)

@@ -34,7 +34,7 @@ def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet:
     rates are over the time in which any of them was measured, gates are judged anew. Exit codes: 0 done, 1 a gate failed, 2 they
     cannot be merged, 3 one of them is INVALID, 5 every request failed.
     """
-    from fastload.cli.compare import run_directories
+    from fastload.cli.entrants import run_directories
     from fastload.cli.outputs import STDOUT, Outputs, check_outputs, report_console
     from fastload.cli.report import add_page
     from fastload.cli.store import store_result

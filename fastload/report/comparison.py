@@ -11,12 +11,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fastload.report.words import count, ms, percent, plural, printable, rate
-from fastload.stats.comparison_result import Checked, Comparison, Difference, Pair
+from fastload.report.comparison_words import change, effect, interval, sentence, value, word
+from fastload.report.words import count, plural, printable
+from fastload.stats.comparison_result import Checked, Comparison, Pair
 
 _STYLE: Final = {"better": "bold green", "worse": "bold red", "not significant": "dim", "equal": "dim", "not tested": "yellow"}
-_EFFECTS: Final = ((0.147, "negligible"), (0.33, "small"), (0.474, "medium"))
-"""Bounds of |Cliff's delta| by Romano et al. (2006)."""
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -45,69 +44,24 @@ def _table(pair: Pair) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("")
     for row in pair.differences:
-        word = _word(row)
+        told = word(row)
         table.add_row(
             row.metric,
-            _value(row, row.a),
-            _value(row, row.b),
-            _change(row),
-            _interval(row),
+            value(row, row.a),
+            value(row, row.b),
+            change(row),
+            interval(row),
             "-" if row.p_corrected is None else f"{row.p_corrected:.3g}",
-            _effect(row.effect),
-            Text(word, style=_STYLE[word]),
+            effect(row.effect),
+            Text(told, style=_STYLE[told]),
         )
     return table
 
 
 def _answer(pair: Pair) -> list[Text]:
-    if pair.untested is not None:
-        return [Text(f"Nothing was tested for significance: {pair.untested}.", style="yellow")]
-    worse = [row.metric for row in pair.differences if row.significant and row.direction == "worse"]
-    better = [row.metric for row in pair.differences if row.significant and row.direction == "better"]
-    name = printable(pair.b)
-    if not worse and not better:
-        return [Text(f"No difference of {name} is beyond what chance makes.", style="bold")]
-    parts = [f"{word} in {', '.join(rows)}" for word, rows in (("worse", worse), ("better", better)) if rows]
-    return [Text(f"{name} is {' and '.join(parts)}.", style="bold")]
+    return [Text(sentence(pair), style="yellow" if pair.untested is not None else "bold")]
 
 
 def _check(check: Checked) -> Text:
     word, style = ("FAIL", "bold red") if check.failed else ("PASS", "bold green")
     return Text.assemble("RULE ", (f"{word:<5}", style), f"{check.rule}, {printable(check.pair)}: {check.reason}")
-
-
-def _word(row: Difference) -> str:
-    if row.direction == "equal":
-        return "equal"
-    if row.significant is None or row.direction is None:
-        return "not tested"
-    return row.direction if row.significant else "not significant"
-
-
-def _value(row: Difference, value: float | None) -> str:
-    if row.unit == "ms":
-        return ms(value)
-    return rate(value) if row.unit == "per_s" else percent(value)
-
-
-def _change(row: Difference) -> str:
-    if row.difference is None:
-        return "-"
-    if row.unit == "ratio":
-        return f"{row.difference * 100:+.2g} points"
-    return f"{row.relative:+.2%}" if row.relative is not None else _value(row, row.difference)
-
-
-def _interval(row: Difference) -> str:
-    ends = row.interval if row.unit == "ratio" else row.relative_interval
-    if ends is None:
-        return "-"
-    low, high = (end * 100 for end in ends)
-    return f"{low:+.2g} to {high:+.2g} points" if row.unit == "ratio" else f"{low:+.1f} to {high:+.1f} %"
-
-
-def _effect(delta: float | None) -> str:
-    if delta is None:
-        return "-"
-    word = next((word for bound, word in _EFFECTS if abs(delta) < bound), "large")
-    return f"{delta:+.2f} {word}"

@@ -8,7 +8,6 @@ when read, as `fastload.report.requests_file` has them. Invariant: what was writ
 from __future__ import annotations
 
 import json
-import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -35,7 +34,7 @@ _OWN: Final = ("supervisor_cpu_s", "supervisor_rss_peak_bytes", "supervisor_pss_
 _OF_SOURCES: Final = ("load_start_ns", "window_start_ns", "window_end_ns", "load_end_ns", "end_ns")
 _OF_WORKERS: Final = ("stamp_lag", "loop_stall", "stamp_error_kernel", "stamp_error_user")
 _SCALARS: Final = tuple(field.name for field in fields(WorkerFacts) if field.name not in _OF_WORKERS)
-_DAMAGED: Final = (ValueError, KeyError, TypeError, EOFError, IndexError, zipfile.BadZipFile, zlib.error)
+_DAMAGED: Final = (ValueError, KeyError, TypeError, EOFError, IndexError, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +110,8 @@ def read_histograms(path: Path) -> StoredHistograms:
     Raises:
         FastloadError: it cannot be read, is damaged or something else, in one line.
     """
+    from zipfile import BadZipFile  # late: a run writes this file and never reads one
+
     try:
         # numpy leaves a file that it opened itself open when it is no zip file.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
@@ -121,7 +122,7 @@ def read_histograms(path: Path) -> StoredHistograms:
         raise FastloadError(
             f"cannot read {path}: {error.strerror or error}", hint="results of earlier versions have no histograms"
         ) from None
-    except _DAMAGED as bad:
+    except (*_DAMAGED, BadZipFile) as bad:
         why = f"it lacks {bad}" if isinstance(bad, KeyError) else " ".join(str(bad).split())
         raise FastloadError(f"{path} is damaged, or not a {HISTOGRAMS_SCHEMA} file", why=why) from None
 
@@ -179,7 +180,7 @@ def _stored(arrays: Mapping[str, NDArray[Any]]) -> StoredHistograms:
         user_samples=tuple(UserSample(at_ns + LOAD_START_NS, users, in_flight) for at_ns, users, in_flight in samples),
         workers=tuple(_worker(row, {name: table[index] for name, table in of_workers.items()}) for index, row in enumerate(rows)),
         own={**{name: header["own"][name] for name in _OWN}, "reasons": tuple(header["own"]["reasons"])},
-        sources=tuple(_source(row) for row in header["sources"]),
+        sources=tuple(_source(row) for row in header.get("sources", ())),
     )
 
 

@@ -1,7 +1,8 @@
 """`report.html`: one file that opens without a network, from the directory `-o` wrote.
 
 From top to bottom: can it be trusted and did it pass, what users felt, the plots, the details. Reads `summary.json` or
-`stress.json`, and `requests.csv` where it is there; computes no metric. Import it late: it brings in numpy and plotly.
+`stress.json`, and `requests.csv` and `histograms.npz` where they are there; computes no metric. Import it late: it brings in numpy
+and plotly.
 
 Invariant: the page fetches nothing and runs no script but the two it names by their hash; its content security policy sees to both,
 even if a text were to slip through the escaping.
@@ -9,19 +10,17 @@ even if a text were to slip through the escaping.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from fastload.errors import FastloadError
 from fastload.report.answer import TOKEN_SOURCES, answer
 from fastload.report.cost import cost_lines
-from fastload.report.html_style import BOOT, STYLE
+from fastload.report.histograms_file import read_histograms
+from fastload.report.html_page import figures, page_of, write_page
 from fastload.report.html_tables import (
     TONES,
     endpoint_tables,
@@ -37,7 +36,7 @@ from fastload.report.html_tables import (
 )
 from fastload.report.json import read_summary
 from fastload.report.model_file import read_model
-from fastload.report.plots import Plot, figure_json, library
+from fastload.report.plots import library
 from fastload.report.plots_curve import curve_plots
 from fastload.report.plots_data import Material
 from fastload.report.plots_requests import request_plots
@@ -50,6 +49,7 @@ from fastload.stats.search_result import StressResult
 REPORT_FILE: Final = "report.html"
 _SUMMARY: Final = "summary.json"
 _REQUESTS: Final = "requests.csv"
+_HISTOGRAMS: Final = "histograms.npz"
 _STRESS: Final = "stress.json"
 _MAX_PLAN: Final = 100_000
 """Characters of a plan that are shown: inline prompts may be long, and the whole plan is in summary.json."""
@@ -69,7 +69,9 @@ def html_report(directory: Path) -> str:
     summary = read_summary(summary_file)
     requests_file = summary_file.with_name(_REQUESTS)
     stored = read_requests(requests_file) if requests_file.exists() else None
-    return _page(_title(summary), _sections(Material(summary, stored)), script)
+    histograms_file = summary_file.with_name(_HISTOGRAMS)
+    histograms = read_histograms(histograms_file) if histograms_file.exists() else None
+    return page_of(_title(summary), _sections(Material(summary, stored, histograms)), script)
 
 
 def write_html_report(directory: Path, path: Path) -> None:
@@ -78,13 +80,7 @@ def write_html_report(directory: Path, path: Path) -> None:
     Raises:
         FastloadError: as `html_report`, or the file cannot be written.
     """
-    page = html_report(directory)
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        beside.write_text(page, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        raise FastloadError(f"cannot write {path}: {error.strerror or error}", hint="give another place with -o FILE") from None
+    write_page(html_report(directory), path)
 
 
 def _title(summary: Summary) -> str:
@@ -109,7 +105,7 @@ def _sections(material: Material) -> Iterable[str]:
     yield "<h2>Plots</h2>"
     if material.stored is None:
         yield f'<p class="soft">{_REQUESTS} is not here, so there are no plots of single requests.</p>'
-    yield _figures([*curve, *request_plots(material), *timeline_plots(material)])
+    yield figures([*curve, *request_plots(material), *timeline_plots(material)])
     yield f"<h2>Details</h2>{turn_table(summary)}{_details(summary)}"
 
 
@@ -198,35 +194,7 @@ def _ramp(result: StressResult, script: str) -> str:
     parts = [
         f'<h1>Stress ramp</h1><section class="verdict {tone}"><p class="answer">{text(found)} {text(broke)}</p></section>',
         f"<h2>Levels</h2>{step_table(result.over, result.curve)}<h2>Plots</h2>",
-        _figures(list(curve_plots(result.over, result.curve))),
+        figures(list(curve_plots(result.over, result.curve))),
         f"<h2>Details</h2><h3>Rules</h3>{rules}",
     ]
-    return _page("Stress ramp", parts, script)
-
-
-def _figures(plots: Sequence[Plot]) -> str:
-    return "".join(
-        f'<figure><div class="head"><h3>{text(plot.title)}</h3><button id="{plot.name}-scale" hidden>linear / log</button></div>'
-        f'<div class="plot" id="{plot.name}"></div><figcaption>{text(plot.caption)}</figcaption>'
-        f'<script type="application/json" id="{plot.name}-data">{figure_json(plot)}</script></figure>\n'
-        for plot in plots
-    )
-
-
-def _page(title: str, sections: Iterable[str], script: str) -> str:
-    body = "\n".join(sections)
-    allowed = " ".join(_hash(code) for code in (script, BOOT))
-    policy = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>fastload: {text(title)}</title><style>{STYLE}</style></head><body>\n"
-        f"{body}\n"
-        "<noscript><p>The plots need JavaScript; the tables do not.</p></noscript>"
-        f"<script>{script}</script><script>{BOOT}</script></body></html>\n"
-    )
-
-
-def _hash(code: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
+    return page_of("Stress ramp", parts, script)

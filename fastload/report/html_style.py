@@ -42,6 +42,7 @@ BOOT: Final = """
 for (const place of document.querySelectorAll(".plot")) {
   const figure = JSON.parse(document.getElementById(place.id + "-data").textContent);
   Plotly.newPlot(place, figure.data, figure.layout, figure.config);
+  if (figure.layout.yaxis.type === "category") continue;
   const button = document.getElementById(place.id + "-scale");
   button.hidden = false;
   button.addEventListener("click", () => {

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fastload.report.histograms_file import StoredHistograms
 from fastload.report.requests_file import LOAD_START_NS, Stored
 from fastload.stats import metrics
 from fastload.stats.metrics import Records
@@ -43,10 +44,12 @@ class Material:
     Attributes:
         summary: the result.
         stored: the latency population and everything else of `requests.csv`; None without that file.
+        histograms: the gaps between tokens; None without `histograms.npz`.
     """
 
     summary: Summary
     stored: Stored | None
+    histograms: StoredHistograms | None = None
 
     @property
     def measured(self) -> Records:

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fastload.report.plots import GREY, PALETTE, Plot, Trace, axis, label, millis, shade
+from fastload.report.plots import GREY, PALETTE, Plot, Trace, axis, label, millis, shade, short, step_curve
 from fastload.report.plots_data import (
     Bands,
     Floats,
@@ -28,9 +28,9 @@ from fastload.report.plots_data import (
     thin,
     thinned_words,
 )
+from fastload.report.plots_gaps import gap_curves, gap_histogram
 from fastload.samples.layout import RECORD_RETRIED, Outcome
 from fastload.stats.metrics import METRICS, Records, final
-from fastload.stats.result import Quantiles
 
 _DISTRIBUTIONS: Final = ("ttft", "tpot", "e2e", "ttfb", "stall")
 _ON_AT_FIRST: Final = frozenset({"ttft", "tpot", "e2e", "itl"})
@@ -38,7 +38,6 @@ _ON_AT_FIRST: Final = frozenset({"ttft", "tpot", "e2e", "itl"})
 _MAX_ENDPOINTS: Final = len(PALETTE)
 _TIME: Final = "s since the start of the load"
 _MARK: Final = {"size": 5, "opacity": 0.55, "line": {"width": 0}}
-_QUANTILES: Final = (("min", 0.0), ("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999))
 
 
 def request_plots(material: Material) -> Iterator[Plot]:
@@ -48,6 +47,7 @@ def request_plots(material: Material) -> Iterator[Plot]:
     yield from _cumulative(material)
     yield from _tail(material)
     yield from _histogram(material)
+    yield from gap_histogram(material)
     yield from _ttft_by_prompt(material)
     yield from _stalls(material)
     yield from _errors(material)
@@ -111,8 +111,8 @@ def _points(material: Material, records: Records, chosen: NDArray[np.int64], x: 
             {
                 "type": "scatter",
                 "mode": "markers",
-                "x": _short(x[own]),
-                "y": _short(y[own]),
+                "x": short(x[own]),
+                "y": short(y[own]),
                 "name": "requests" if len(names) == 1 else label(name),
                 "marker": {**_MARK, "color": PALETTE[(number + 1) % len(PALETTE)]},
                 "customdata": _identities(records[own]),
@@ -156,8 +156,8 @@ def _cumulative(material: Material) -> Iterator[Plot]:
     yield Plot(
         "cdf",
         "Cumulative distribution",
-        "Share of the requests at or below a duration, every value counted. ITL is drawn from its quantiles. Click a name to "
-        "show or hide it." + _left_out(material),
+        "Share of the requests, of ITL of the gaps, at or below a duration, every value counted. Click a name to show or hide it."
+        + _left_out(material),
         traces,
         {"xaxis": millis("duration", type="log"), "yaxis": axis("at or below", ticksuffix=" %", range=[0, 101])},
     )
@@ -171,7 +171,8 @@ def _tail(material: Material) -> Iterator[Plot]:
     yield Plot(
         "tail",
         "Tail",
-        "Share of the requests that took a duration or longer, on log axes: 1 % is the slowest of 100." + _left_out(material),
+        "Share of the requests, of ITL of the gaps, that took a duration or longer, on log axes: 1 % is the slowest of 100."
+        + _left_out(material),
         traces,
         {"xaxis": millis("duration", type="log"), "yaxis": axis("this long or longer", type="log", ticksuffix=" %")},
     )
@@ -183,34 +184,9 @@ def _curves(material: Material, height: Callable[[Floats, int], Floats]) -> list
         x, share = ranked(values)
         count = int(np.count_nonzero(~np.isnan(values)))
         color = PALETTE[number % len(PALETTE)]
-        traces.append(_curve(text, x, height(share, count), color, shown=name in _ON_AT_FIRST, several=number >= len(PALETTE)))
-    itl = material.summary.latency_ms.itl
-    if itl is not None:
-        x, share = _from_quantiles(itl)
-        line = _curve("ITL (quantiles)", x, height(share, itl.count), GREY, shown=True, several=False)
-        line["line"] = {"color": GREY, "dash": "dot", "width": 2}
-        traces.append({**line, "mode": "lines+markers"})
+        traces.append(step_curve(text, x, height(share, count), color, shown=name in _ON_AT_FIRST, several=number >= len(PALETTE)))
+    traces += gap_curves(material, height)
     return traces
-
-
-def _curve(name: str, x: Floats, y: Floats, color: str, *, shown: bool, several: bool) -> Trace:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": _short(x),
-        "y": _short(y),
-        "name": name,
-        "line": {"shape": "hv", "color": color, "width": 2, "dash": "dash" if several else "solid"},
-        "visible": True if shown else "legendonly",
-        "hovertemplate": "%{x:.4g} ms: %{y:.4g} %<extra>%{fullData.name}</extra>",
-    }
-
-
-def _from_quantiles(block: Quantiles) -> tuple[Floats, Floats]:
-    """Return the points of a distribution that is known by its quantiles only."""
-    places = [(getattr(block, name), max(share, 1 / block.count)) for name, share in _QUANTILES]
-    values, shares = zip(*places, (block.max, 1.0), strict=True)
-    return np.array(values), np.array(shares)
 
 
 def _left_out(material: Material) -> str:
@@ -340,8 +316,3 @@ def _outside(material: Material) -> list[dict[str, object]]:
 
 def _from_zero(values: Floats) -> dict[str, object]:
     return {"rangemode": "tozero"} if axis_type(values) == "linear" else {}
-
-
-def _short(values: Floats) -> NDArray[np.float32]:
-    """Return seven digits of each number: more than the eye can tell, at half the bytes."""
-    return values.astype(np.float32)

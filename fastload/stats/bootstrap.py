@@ -142,9 +142,53 @@ class Quantiles:
             for column, rank in enumerate(self._ranks):
                 # Half a count below the rank: the sums are whole numbers, and 0.99 * 100 is a little more than 99.
                 wanted = np.maximum(np.ceil(rank * total - 1e-6), 1) - 0.5
-                index = np.minimum((cumulative < wanted[:, None]).sum(axis=1), len(self._grid) - 1)
+                index = np.minimum(_first_at_least(cumulative, wanted), len(self._grid) - 1)
                 found[begin : begin + _CHUNK, column] = np.where(total > 0, self._grid[index], np.nan)
         return found
+
+
+class BinnedQuantiles:
+    """Quantiles of values that are known by the bucket only; inside a bucket they are taken to lie evenly.
+
+    Args:
+        rows: what each block has in each bucket, shape (blocks, buckets).
+        edges: lower edge of each bucket, and the end of the last.
+        ranks: which quantiles, 0 to 1.
+    """
+
+    def __init__(self, rows: Floats, edges: Floats, ranks: Sequence[float]) -> None:
+        used = np.flatnonzero(rows.sum(axis=0))
+        self._cumulative = np.cumsum(rows[:, used], axis=1)
+        self._low, self._width = edges[used], edges[used + 1] - edges[used]
+        self._ranks = ranks
+
+    def of(self, weights: Floats) -> Floats:
+        """Return the quantiles of each draw, shape (draws, ranks); NaN where a draw has no value."""
+        found = np.full((len(weights), len(self._ranks)), np.nan)
+        if not len(self._low):
+            return found
+        for begin in range(0, len(weights), _CHUNK):
+            cumulative = weights[begin : begin + _CHUNK] @ self._cumulative
+            total, every = cumulative[:, -1], np.arange(len(cumulative))
+            for column, rank in enumerate(self._ranks):
+                wanted = np.maximum(np.ceil(rank * total - 1e-6), 1) - 0.5
+                index = np.minimum(_first_at_least(cumulative, wanted), len(self._low) - 1)
+                before = np.where(index > 0, cumulative[every, index - 1], 0.0)
+                inside = np.maximum(cumulative[every, index] - before, 1.0)
+                value = self._low[index] + self._width[index] * (wanted - before) / inside
+                found[begin : begin + _CHUNK, column] = np.where(total > 0, value, np.nan)
+        return found
+
+
+def _first_at_least(cumulative: Floats, wanted: Floats) -> NDArray[np.int64]:
+    """Return for each row, which ascends, how many of its values are below what is wanted of it."""
+    every = np.arange(len(cumulative))
+    low, high = np.zeros(len(cumulative), dtype=np.int64), np.full(len(cumulative), cumulative.shape[1])
+    for _ in range(cumulative.shape[1].bit_length()):
+        middle = (low + high) // 2
+        below = (middle < high) & (cumulative[every, np.minimum(middle, cumulative.shape[1] - 1)] < wanted)
+        low, high = np.where(below, middle + 1, low), np.where(below, high, middle)
+    return low
 
 
 def p_value(observed: float, permuted: Floats) -> float | None:

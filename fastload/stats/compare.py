@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,63 +18,22 @@ from fastload.samples.layout import Outcome
 from fastload.stats import metrics
 from fastload.stats.blocks import NS_PER_MS, QUANTILES
 from fastload.stats.bootstrap import Draws, Floats, Layout, Quantiles, Ratio, cliffs_delta, holm, interval, p_value
+from fastload.stats.compare_gaps import gap_statistics
 from fastload.stats.comparison_result import Difference, Pair
+from fastload.stats.contenders import Contender, RunSamples, Statistic, Tested, tokens_in_blocks
 from fastload.stats.histogram import rank
-from fastload.stats.metrics import METRICS, Flags, Records
+from fastload.stats.metrics import METRICS
 
 ALPHA: Final = 0.05
 BLOCKS: Final = 20
 """Blocks a run is cut into: enough for a test, few enough that a block outlasts what links neighbouring requests."""
 MIN_BLOCKS: Final = 6
 """6 blocks a side can be dealt in 924 ways, the fewest that leave a p of 0.01 after nothing but the sign is known."""
-LATENCIES: Final = ("ttft", "tpot", "e2e")
+LATENCIES: Final = ("ttft", "itl", "tpot", "e2e")
 """Tested unless more are asked for: each further metric costs the others power."""
 TESTED_STATS: Final = ("mean", "p50", "p90", "p99")
 RATES: Final = ("requests_per_s", "output_tokens_per_s", "errors")
 _RANKS: Final = QUANTILES
-
-
-@dataclass(frozen=True, slots=True)
-class RunSamples:
-    """One run as far as a comparison needs it.
-
-    Attributes:
-        records: every request; times in ns on any one clock.
-        measured: which of them are the latency population.
-        window_ns: begin and end of the measured window on that clock.
-        tokens_per_s: the summary's output token rate; None = it has none.
-    """
-
-    records: Records
-    measured: Flags
-    window_ns: tuple[int, int]
-    tokens_per_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """One side of a comparison: a result, or several iterations of it."""
-
-    name: str
-    runs: tuple[RunSamples, ...]
-
-
-class _Statistic(Protocol):
-    def of(self, weights: Floats) -> Floats: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Tested:
-    """A statistic of every draw that has been made, and what is said of it besides."""
-
-    name: str
-    unit: Literal["ms", "per_s", "ratio"]
-    statistic: _Statistic
-    column: int
-    effect: float | None
-    n: tuple[int, int]
-    exact: tuple[float, float] | None = None
-    """The statistic of A and of B to the last digit, where that of the draws is on a grid."""
 
 
 def compare(a: Contender, b: Contender, *, paired: bool = False, extra: Sequence[str] = (), seed: int = 0) -> Pair:
@@ -96,7 +54,7 @@ def compare(a: Contender, b: Contender, *, paired: bool = False, extra: Sequence
     layout = cut.layout
     if untested is None and layout.fewest < MIN_BLOCKS:
         untested = f"{layout.fewest} blocks of {block_ns / 1e9:.3g} s (at least {MIN_BLOCKS} are needed); run longer"
-    differences = _differences(tested, layout, cut, tested_at_all=untested is None, seed=seed)
+    differences = _differences(tested, tested_at_all=untested is None, seed=seed)
     return Pair(
         a=a.name,
         b=b.name,
@@ -152,21 +110,21 @@ class _Cut:
                 first += count
         return found
 
-    def statistics(self, extra: Sequence[str]) -> list[_Tested]:
+    def statistics(self, extra: Sequence[str]) -> list[Tested]:
         wanted: dict[str, list[str]] = {name: list(TESTED_STATS) for name in LATENCIES}
         for subject in extra:
             name, _, stat = subject.partition(".")
             if stat and stat not in wanted.setdefault(name, []):
                 wanted[name].append(stat)
-        tested: list[_Tested] = []
+        tested: list[Tested] = []
         for name, stats in wanted.items():
             tested += self._latency(name, stats)
         return [*tested, *self._rates()]
 
-    def _latency(self, name: str, stats: Sequence[str]) -> list[_Tested]:
+    def _latency(self, name: str, stats: Sequence[str]) -> list[Tested]:
         formula = METRICS[name].values
         if formula is None:
-            return []
+            return gap_statistics(name, self.sides, self._block_ns, stats, _RANKS)
         values: list[list[Floats]] = [[], []]
         columns: list[NDArray[np.int64]] = []
         for side, run, first, count in self.runs():
@@ -185,12 +143,12 @@ class _Cut:
         mean = Ratio(sums, np.bincount(where, minlength=self.columns).astype(np.float64))
         effect, n = cliffs_delta(a, b), (len(a), len(b))
         tested = [
-            _Tested(f"{name}.{stat}", "ms", quantiles, column, effect, n, (_exact(a, stat), _exact(b, stat)))
+            Tested(f"{name}.{stat}", "ms", self.layout, quantiles, column, effect, n, (_exact(a, stat), _exact(b, stat)))
             for column, stat in enumerate(ranked)
         ]
-        return [_Tested(f"{name}.mean", "ms", mean, 0, effect, n), *tested] if "mean" in stats else tested
+        return [Tested(f"{name}.mean", "ms", self.layout, mean, 0, effect, n), *tested] if "mean" in stats else tested
 
-    def _rates(self) -> list[_Tested]:
+    def _rates(self) -> list[Tested]:
         done, tokens, failed, ended, length = (np.zeros(self.columns) for _ in range(5))
         for _, run, first, count in self.runs():
             edges = self._edges(run, count)
@@ -205,11 +163,11 @@ class _Cut:
             failed[columns] = np.histogram(ended_at[counted & ~complete], edges)[0]
             tokens[columns] = _tokens(run, edges)
         n = self._ended_counts(ended)
-        statistics: list[_Tested] = []
+        statistics: list[Tested] = []
         for name, numerators in (("requests_per_s", done), ("output_tokens_per_s", tokens)):
             a, b = self._split(numerators / length)
-            statistics.append(_Tested(name, "per_s", Ratio(numerators, length), 0, cliffs_delta(a, b), n))
-        return [*statistics, _Tested("errors", "ratio", Ratio(failed, ended), 0, None, n)]
+            statistics.append(Tested(name, "per_s", self.layout, Ratio(numerators, length), 0, cliffs_delta(a, b), n))
+        return [*statistics, Tested("errors", "ratio", self.layout, Ratio(failed, ended), 0, None, n)]
 
     def _split(self, values: Floats) -> tuple[Floats, Floats]:
         of_a = sum(self.per_run[0])
@@ -234,18 +192,8 @@ def _blocks(run: RunSamples, block_ns: int) -> int:
 
 
 def _tokens(run: RunSamples, edges: Floats) -> Floats:
-    """Return the output tokens of each block: a stream's spread evenly from its first to its last, a body's at its end.
-
-    The sum is scaled to the summary's rate, which stands on the stamp of every token.
-    """
-    records = run.records[run.records["outcome"] == Outcome.COMPLETED]
-    count = metrics.output_tokens(records).astype(np.float64)
-    streamed = metrics.streamed(records) & (records["first_token_ns"] != 0)
-    first = np.where(streamed, records["first_token_ns"], records["end_ns"]).astype(np.float64)
-    last = np.where(streamed, records["last_token_ns"], records["end_ns"]).astype(np.float64)
-    span = np.maximum(last - first, 1.0)
-    until = np.array([(np.clip((edge - first) / span, 0.0, 1.0) * count).sum() for edge in edges])
-    tokens: Floats = np.diff(until)
+    """Return the output tokens of each block, scaled to the summary's rate, which stands on the stamp of every token."""
+    tokens = tokens_in_blocks(run.records, edges)
     if run.tokens_per_s is None or tokens.sum() <= 0:
         return tokens
     told = run.tokens_per_s * float(edges[-1] - edges[0]) / 1e9
@@ -253,49 +201,59 @@ def _tokens(run: RunSamples, edges: Floats) -> Floats:
     return scaled
 
 
-def _differences(tested: Sequence[_Tested], layout: Layout, cut: _Cut, *, tested_at_all: bool, seed: int) -> list[Difference]:
-    observed = layout.observed()
-    permuted = layout.permuted(seed) if tested_at_all else None
-    resampled = layout.resampled(seed + 1) if tested_at_all else None
-    cache: dict[int, tuple[Floats, Floats, Floats | None, Floats | None, Floats | None]] = {}
+_Drawn = tuple[Floats, Floats, Floats | None, Floats | None, Floats | None]
+"""A statistic of A and B, and of every draw: B - A permuted, A resampled, B resampled."""
+
+
+def _differences(tested: Sequence[Tested], *, tested_at_all: bool, seed: int) -> list[Difference]:
+    draws: dict[Layout, tuple[Draws, Draws | None, Draws | None]] = {}
+    cache: dict[int, _Drawn] = {}
     rows: list[Difference] = []
     for test in tested:
-        key = id(test.statistic)
-        if key not in cache:
-            cache[key] = _drawn(test.statistic, observed, permuted, resampled)
-        rows.append(_difference(test, cache[key], layout.fewest, _agreeing(test, cut)))
+        drawn: _Drawn | None = None
+        if test.layout is not None and test.statistic is not None:
+            if test.layout not in draws:
+                enough = tested_at_all and test.layout.fewest >= MIN_BLOCKS
+                resampled = (test.layout.permuted(seed), test.layout.resampled(seed + 1)) if enough else (None, None)
+                draws[test.layout] = (test.layout.observed(), *resampled)
+            key = id(test.statistic)
+            if key not in cache:
+                cache[key] = _drawn(test.statistic, *draws[test.layout])
+            drawn = cache[key]
+        rows.append(_difference(test, drawn))
     corrected = holm([row.p for row in rows])
-    return [_decided(row, p, len(layout.a)) for row, p in zip(rows, corrected, strict=True)]
+    return [
+        _decided(row, p, 1 if test.layout is None else len(test.layout.a))
+        for row, p, test in zip(rows, corrected, tested, strict=True)
+    ]
 
 
-def _drawn(
-    statistic: _Statistic, observed: Draws, permuted: Draws | None, resampled: Draws | None
-) -> tuple[Floats, Floats, Floats | None, Floats | None, Floats | None]:
-    """Return the statistic of A and B, and of every draw: B - A permuted, A resampled, B resampled."""
+def _drawn(statistic: Statistic, observed: Draws, permuted: Draws | None, resampled: Draws | None) -> _Drawn:
     shuffled = None if permuted is None else statistic.of(permuted.b) - statistic.of(permuted.a)
     a = None if resampled is None else statistic.of(resampled.a)
     b = None if resampled is None else statistic.of(resampled.b)
     return statistic.of(observed.a)[0], statistic.of(observed.b)[0], shuffled, a, b
 
 
-def _difference(
-    test: _Tested,
-    drawn: tuple[Floats, Floats, Floats | None, Floats | None, Floats | None],
-    blocks: int,
-    agreeing: int | None,
-) -> Difference:
-    on_grid = float(drawn[1][test.column]) - float(drawn[0][test.column])
-    a, b = test.exact or (float(drawn[0][test.column]), float(drawn[1][test.column]))
+def _difference(test: Tested, drawn: _Drawn | None) -> Difference:
+    a, b = test.exact or (math.nan, math.nan)
+    if drawn is not None and test.exact is None:
+        a, b = float(drawn[0][test.column]), float(drawn[1][test.column])
     difference = b - a
     relative = difference / a if a else math.nan
     p, absolute_interval, relative_interval = None, None, None
-    if drawn[2] is not None and drawn[3] is not None and drawn[4] is not None:
+    if drawn is not None and drawn[2] is not None and drawn[3] is not None and drawn[4] is not None and test.layout is not None:
+        on_grid = float(drawn[1][test.column]) - float(drawn[0][test.column])
         p = p_value(on_grid, drawn[2][:, test.column])
         base, other = drawn[3][:, test.column], drawn[4][:, test.column]
-        absolute_interval = interval(difference, other - base + (difference - on_grid), blocks)
+        blind = test.resolution * (abs(a) + abs(b))
+        blocks = test.layout.fewest
+        absolute_interval = _wider(interval(difference, other - base + (difference - on_grid), blocks), blind)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = np.where(base > 0, (other - base) / base, np.nan)
-        relative_interval = interval(relative, ratios, blocks)
+            if not math.isnan(relative) and drawn[0][test.column]:
+                ratios += relative - on_grid / float(drawn[0][test.column])
+        relative_interval = _wider(interval(relative, ratios, blocks), blind / a if a else 0.0)
     direction: Literal["better", "worse", "equal"] | None = None
     if not math.isnan(difference):
         direction = "equal" if difference == 0 else "worse" if (difference > 0) == worse_when_higher(test.name) else "better"
@@ -315,7 +273,7 @@ def _difference(
         effect=test.effect,
         n_a=test.n[0],
         n_b=test.n[1],
-        agreeing=agreeing,
+        agreeing=_agreeing(test),
     )
 
 
@@ -328,12 +286,16 @@ def _decided(row: Difference, p_corrected: float | None, iterations: int) -> Dif
     return row.model_copy(update={"p_corrected": p_corrected, "significant": significant})
 
 
-def _agreeing(test: _Tested, cut: _Cut) -> int | None:
+def _wider(ends: tuple[float, float] | None, by: float) -> tuple[float, float] | None:
+    return None if ends is None else (ends[0] - by, ends[1] + by)
+
+
+def _agreeing(test: Tested) -> int | None:
     """Return in how many iterations the difference has the sign of the whole; None with a single iteration."""
-    layout = cut.layout
-    if len(layout.a) < 2:
+    layout = test.layout
+    if layout is None or test.statistic is None or len(layout.a) < 2:
         return None
-    total_a, columns = sum(layout.a), cut.columns
+    total_a, columns = sum(layout.a), sum(layout.a) + sum(layout.b)
     a, b = np.zeros((len(layout.a) + 1, columns)), np.zeros((len(layout.a) + 1, columns))
     from_a, from_b = 0, total_a
     for row, (of_a, of_b) in enumerate(zip(layout.a, layout.b, strict=True)):

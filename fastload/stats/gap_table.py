@@ -14,7 +14,7 @@ import numpy as np
 
 from fastload.samples.layout import HISTOGRAM_BUCKETS
 from fastload.stats import kernels as k
-from fastload.stats.histogram import Counts, Moments
+from fastload.stats.histogram import Counts, Moments, merge
 from fastload.stats.kernels import U64Array
 
 _WORD: Final = (1 << 64) - 1
@@ -78,6 +78,21 @@ def add_tables(tables: Sequence[GapTable]) -> GapTable:
         for column, value in {**cells, k.MINIMUM: smallest, k.MAXIMUM: largest}.items():
             moments[row, column] = np.uint64(value)
     return GapTable(gaps, moments, totals)
+
+
+def add_gaps(gaps: Sequence[tuple[Counts, Moments | None]]) -> tuple[Counts, Moments | None]:
+    """Return the sum of histograms with their moments, as `GapTable.of` gives them."""
+    known = [moments for _, moments in gaps if moments is not None]
+    counts = merge(counts for counts, _ in gaps)
+    if not known:
+        return counts, None
+    return counts, Moments(
+        count=sum(moments.count for moments in known),
+        total=sum(moments.total for moments in known),
+        total_of_squares=sum(moments.total_of_squares for moments in known),
+        minimum=min(moments.minimum for moments in known),
+        maximum=max(moments.maximum for moments in known),
+    )
 
 
 def _summed(moments: U64Array) -> tuple[int, int, int, int]:

@@ -51,26 +51,34 @@ def ended_inside(facts: RunFacts, records: Records) -> Flags:
 def window_s(facts: RunFacts) -> float:
     """Return the length of the measured window in seconds; 0 when the load stopped within the warm-up."""
     own = [(facts.window_start_ns, facts.window_end_ns)]
-    return _union_ns([(source.window_start_ns, source.window_end_ns) for source in facts.sources] or own) / 1e9
+    return _length_ns([(source.window_start_ns, source.window_end_ns) for source in facts.sources] or own) / 1e9
 
 
 def load_s(facts: RunFacts) -> float:
     """Return how long there was load, warm-up included."""
     own = [(facts.load_start_ns, facts.load_end_ns)]
-    return _union_ns([(source.load_start_ns, source.load_end_ns) for source in facts.sources] or own) / 1e9
+    return _length_ns([(source.load_start_ns, source.load_end_ns) for source in facts.sources] or own) / 1e9
 
 
 def total_s(facts: RunFacts) -> float:
     """Return the same with the drain."""
     own = [(facts.load_start_ns, facts.end_ns)]
-    return _union_ns([(source.load_start_ns, source.end_ns) for source in facts.sources] or own) / 1e9
+    return _length_ns([(source.load_start_ns, source.end_ns) for source in facts.sources] or own) / 1e9
 
 
-def _union_ns(spans: Iterable[tuple[int, int]]) -> int:
-    """Return how long at least one of the spans lasts; one that ends before it begins lasts not at all."""
-    length, reached = 0, None
+def segments(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the union of time spans as spans that do not touch, ascending; one that ends before it begins is none."""
+    found: list[tuple[int, int]] = []
     for start, end in sorted(spans):
-        begin = start if reached is None else max(start, reached)
-        length += max(end - begin, 0)
-        reached = end if reached is None else max(reached, end)
-    return length
+        if end <= start:
+            continue
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
+
+
+def _length_ns(spans: Iterable[tuple[int, int]]) -> int:
+    """Return how long at least one of the spans lasts."""
+    return sum(end - start for start, end in segments(spans))

@@ -59,8 +59,6 @@ def parse_rule(text: str) -> Rule:
         raise FastloadError(f"the rule {text!r} cannot be read", hint=_EXAMPLE)
     subject, unit, number = match["subject"].lower(), match["unit"].lower(), float(match["number"])
     stat = None if match["stat"] is None else {"p99.9": "p999", "median": "p50"}.get(match["stat"].lower(), match["stat"].lower())
-    if subject == "itl":
-        raise FastloadError("itl cannot be compared", why="a result keeps no single gaps", hint="tpot and stall can")
     if subject in METRICS:
         if stat not in _STATS:
             raise FastloadError(f"the rule {text!r} names no known statistic", hint=f"known are {', '.join(_STATS)}")
@@ -69,7 +67,7 @@ def parse_rule(text: str) -> Rule:
         absolute = unit != "%"
         return Rule(text.strip(), f"{subject}.{stat}", number * _MS_OF_UNIT[unit] if absolute else number / 100, absolute)
     if subject not in RATES or stat is not None:
-        known = ", ".join((*(name for name in METRICS if name != "itl"), *RATES))
+        known = ", ".join((*METRICS, *RATES))
         raise FastloadError(f"the rule {text!r} names the unknown metric {subject!r}", hint=f"known are {known}")
     if unit != "%":
         raise FastloadError(f"the rule {text!r} has the wrong unit {unit!r}", hint=f"{subject} takes a percentage")

@@ -21,7 +21,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytest.importorskip("plotly", reason="the HTML report needs the extra fastload[report]")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install --no-install-recommends chromium")
 
-PLOTS = ("ttft-over-time", "e2e-over-time", "cdf", "tail", "histogram", "ttft-by-prompt", "stalls", "errors",
+PLOTS = ("ttft-over-time", "e2e-over-time", "cdf", "tail", "histogram", "itl-histogram", "ttft-by-prompt", "stalls", "errors",
          "throughput", "load", "itl-over-time", "itl-by-in-flight")  # fmt: skip
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fastload.samples.layout import RECORD_DTYPE, RECORD_STREAMED, Outcome
-from fastload.stats.compare import Contender, RunSamples, compare
+from fastload.stats.compare import compare
 from fastload.stats.comparison_result import Difference, Pair
+from fastload.stats.contenders import Contender, RunSamples
 from fastload.stats.metrics import measured
 from fastload.stats.summary import summarise
 from tests.unit.stats_oracle import MS, SECOND, WINDOW, collected, facts
@@ -119,7 +120,7 @@ def test_corrected_for_their_number() -> None:
 
 
 def test_more_is_tested_when_asked_for() -> None:
-    """A rule's metric joins the table; one that is not kept per request, ITL, has no row."""
+    """A rule's metric joins the table; ITL has no row where the results kept no histogram of the gaps."""
     pair = compare(contender("a", requests(1)), contender("b", requests(2)), extra=["e2e_scheduled.p95", "itl.p99"])
     assert "e2e_scheduled.p95" in [row.metric for row in pair.differences]
     assert len(pair.differences) == TESTS + 1

@@ -36,6 +36,7 @@ def pair(metric: str, a: float | None, b: float | None, significant: bool | None
         ("ttft.p99 worse by 5%", "ttft.p99", 100.0, 50.0, False),
         ("ttft.p99 worse by 5ms", "ttft.p99", 100.0, 106.0, True),
         ("ttft.p99 worse by 10 ms", "ttft.p99", 100.0, 106.0, False),
+        ("itl.p99 worse by 5%", "itl.p99", 100.0, 106.0, True),
         ("TTFT.p99.9 worse by 0.5 s", "ttft.p999", 100.0, 700.0, True),
         ("requests_per_s worse by 5%", "requests_per_s", 100.0, 90.0, True),
         ("requests_per_s worse by 5%", "requests_per_s", 100.0, 110.0, False),
@@ -70,7 +71,7 @@ def test_no_data_fails(metric: str, a: float | None, b: float | None) -> None:
     "text",
     [
         "ttft.p99", "ttft.p99 better by 5%", "ttft.p99 worse by", "ttft.p99 worse by 5", "ttft worse by 5%", "ttft.p42 worse by 5%",
-        "speed worse by 5%", "requests_per_s.p99 worse by 5%", "errors worse by 5ms", "itl.p99 worse by 5%",
+        "speed worse by 5%", "requests_per_s.p99 worse by 5%", "errors worse by 5ms", "itl worse by 5%",
         "ttft.p99 worse by -5%",
     ],
 )  # fmt: skip

@@ -1,0 +1,61 @@
+"""The frame of every page: head, policy, the two scripts, the places of the plots; and its file.
+
+Knows nothing of what a page is about. Invariant: the page fetches nothing and runs no script but the two it names by their hash;
+its content security policy sees to both, even if a text were to slip through the escaping.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fastload.errors import FastloadError
+from fastload.report.html_style import BOOT, STYLE
+from fastload.report.html_tables import text
+from fastload.report.plots import Plot, figure_json
+
+
+def write_page(page: str, path: Path) -> None:
+    """Write a page to `path`, all or nothing.
+
+    Raises:
+        FastloadError: the file cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        beside.write_text(page, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise FastloadError(f"cannot write {path}: {error.strerror or error}", hint="give another place") from None
+
+
+def figures(plots: Sequence[Plot]) -> str:
+    """Return the plots with their headings, captions and data."""
+    return "".join(
+        f'<figure><div class="head"><h3>{text(plot.title)}</h3><button id="{plot.name}-scale" hidden>linear / log</button></div>'
+        f'<div class="plot" id="{plot.name}"></div><figcaption>{text(plot.caption)}</figcaption>'
+        f'<script type="application/json" id="{plot.name}-data">{figure_json(plot)}</script></figure>\n'
+        for plot in plots
+    )
+
+
+def page_of(title: str, sections: Iterable[str], script: str) -> str:
+    """Return a page of these sections; `script` is the plotting library's."""
+    body = "\n".join(sections)
+    allowed = " ".join(_hash(code) for code in (script, BOOT))
+    policy = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
+        f"<title>fastload: {text(title)}</title><style>{STYLE}</style></head><body>\n"
+        f"{body}\n"
+        "<noscript><p>The plots need JavaScript; the tables do not.</p></noscript>"
+        f"<script>{script}</script><script>{BOOT}</script></body></html>\n"
+    )
+
+
+def _hash(code: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
