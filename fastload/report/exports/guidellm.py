@@ -10,12 +10,13 @@ writes itself. Invariant: whatever has a `count` of 0, or is -1, was not measure
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from typing import IO, Any, Final
 
 import numpy as np
 import orjson
 
-from fastload.report.exports.ended import Ended, cells, ended_requests
+from fastload.report.exports.ended import Ended, cells, ended_requests, whole
 from fastload.report.exports.guidellm_parts import distribution, scenario, statuses, strategy, text_metrics
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import ExportFile
@@ -182,16 +183,16 @@ def _requests(recording: Recording, ended: Ended) -> dict[str, Any]:
     texts = recording.texts
     stamp_names = ("sent_ns", "first_token_ns", "first_answer_ns", "last_token_ns", "end_ns", "scheduled_ns")
     columns = {name: _wall(recording, ended.records[name]) for name in stamp_names}
-    numbers = {
+    numbers: dict[str, Sequence[float | None]] = {
         "request_latency": cells(ended.e2e_s),
         "time_to_first_token_ms": cells(ended.ttft_s * 1e3),
         "inter_token_latency_ms": cells(ended.tpot_s * 1e3),
-        "prompt_tokens": cells(ended.input_tokens),
-        "output_tokens": cells(ended.output_tokens),
+        "prompt_tokens": whole(ended.input_tokens),
+        "output_tokens": whole(ended.output_tokens),
         "time_to_first_output_token_ms": cells(np.where(ended.completed, metrics.ttfa(ended.records) / 1e6, np.nan)),
         "request_dispatch_delay": cells(ended.lateness_s),
         "request_scheduled_latency": cells(metrics.e2e_scheduled(ended.records) / 1e9),
-        "total_tokens": cells(ended.input_tokens + ended.output_tokens),
+        "total_tokens": whole(ended.input_tokens + ended.output_tokens),
         "output_tokens_per_second": cells(ended.token_rates()),
     }
     events, outcomes, completed = ended.records["events"].tolist(), ended.outcomes(), ended.completed.tolist()
@@ -199,20 +200,7 @@ def _requests(recording: Recording, ended: Ended) -> dict[str, Any]:
     for at, (number, turn) in enumerate(ended.identities()):
         own = {name: values[at] for name, values in numbers.items()}
         stamps = {name: values[at] for name, values in columns.items()}
-        tokens = {name: None if own[name] is None else int(own[name] or 0) for name in ("prompt_tokens", "output_tokens")}
         name = f"{number}.{turn}"
-        timings = {
-            "targeted_start": stamps["scheduled_ns"],
-            "resolve_start": stamps["sent_ns"] or stamps["scheduled_ns"],
-            "request_start": stamps["sent_ns"],
-            "first_token_iteration": stamps["first_token_ns"],
-            "first_output_token_iteration": stamps["first_answer_ns"],
-            "last_token_iteration": stamps["last_token_ns"],
-            "token_iterations": events[at],
-            "request_end": stamps["end_ns"],
-            "resolve_end": stamps["end_ns"],
-        }
-        status = "completed" if completed[at] else "errored"
         found["successful" if completed[at] else "errored"].append(
             {
                 "type_": "generative_request_stats",
@@ -222,19 +210,32 @@ def _requests(recording: Recording, ended: Ended) -> dict[str, Any]:
                     "request_id": name,
                     "conversation_id": str(number),
                     "turn_index": turn - 1,
-                    "status": status,
-                    "timings": timings,
+                    "status": "completed" if completed[at] else "errored",
+                    "timings": _timings(stamps, events[at]),
                     "error": None if completed[at] else outcomes[at],
                 },
-                "input_metrics": {"text_tokens": tokens["prompt_tokens"]},
-                "output_metrics": {"text_tokens": tokens["output_tokens"]},
+                "input_metrics": {"text_tokens": own["prompt_tokens"]},
+                "output_metrics": {"text_tokens": own["output_tokens"]},
                 **own,
-                **tokens,
                 "request_start_time": stamps["sent_ns"],
                 "request_end_time": stamps["end_ns"],
             }
         )
     return found
+
+
+def _timings(stamps: dict[str, float | None], events: int) -> dict[str, Any]:
+    return {
+        "targeted_start": stamps["scheduled_ns"],
+        "resolve_start": stamps["sent_ns"] or stamps["scheduled_ns"],
+        "request_start": stamps["sent_ns"],
+        "first_token_iteration": stamps["first_token_ns"],
+        "first_output_token_iteration": stamps["first_answer_ns"],
+        "last_token_iteration": stamps["last_token_ns"],
+        "token_iterations": events,
+        "request_end": stamps["end_ns"],
+        "resolve_end": stamps["end_ns"],
+    }
 
 
 def _wall(recording: Recording, stamps: Any) -> list[float | None]:
