@@ -50,6 +50,16 @@ def test_a_failure_tells_value_and_limit(summary: Summary) -> None:
     assert failure.message == "100 ms is not < 1 ms"
 
 
+@pytest.mark.parametrize(("fail_on", "failed"), [("critical", []), ("warning", ["Failure"])])
+def test_a_warning_fails_where_it_fails_the_run(summary: Summary, fail_on: str, failed: list[str]) -> None:
+    """A rule's WARNING is a failed case only with `fail_on: warning`, as for the exit code."""
+    check = summary.verdict.checks[0].model_copy(update={"status": "WARNING", "level": "WARNING"})
+    run = summary.run.model_copy(update={"plan": {**summary.run.plan, "fail_on": fail_on}})
+    warned = summary.model_copy(update={"run": run, "verdict": summary.verdict.model_copy(update={"checks": [check]})})
+    (suite,) = JUnitXml.fromstring(junit_xml(warned))
+    assert [outcome(case) for case in suite] == [[], failed]
+
+
 def test_an_invalid_run_is_an_error_and_its_gates_are_not_judged(summary: Summary) -> None:
     """Every case is an error, none a failure; the first tells the reasons."""
     (suite,) = JUnitXml.fromstring(junit_xml(invalid(summary)))
