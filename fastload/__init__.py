@@ -123,7 +123,7 @@ def load_result(path: Path | str) -> Summary:
     """
     from pathlib import Path
 
-    from fastload.report.json import read_summary
+    from fastload.report.files.json import read_summary
 
     place = Path(path)
     return read_summary(place / "summary.json" if place.is_dir() else place)

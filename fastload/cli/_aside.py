@@ -20,7 +20,7 @@ _NICENESS: Final = 5
 
 def _exposition() -> tuple[Callable[[Mapping[str, Any]], bytes], str]:
     """Load what makes the text, only where somebody wants it."""
-    from fastload.report.prometheus import CONTENT_TYPE, exposition
+    from fastload.report.telemetry.prometheus import CONTENT_TYPE, exposition
 
     return exposition, CONTENT_TYPE
 
@@ -30,7 +30,7 @@ def _otlp(url: str, headers: Mapping[str, str], about: Mapping[str, Any]) -> Cal
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         del os.environ[name]
 
-    from fastload.report.otlp import OtlpExporter
+    from fastload.report.telemetry.otlp import OtlpExporter
 
     return OtlpExporter(url, headers, about).export
 

@@ -89,14 +89,14 @@ def show(comparison: Comparison, json_file: Path | None, html_file: Path | None 
 
     from fastload.cli.outputs import STDOUT, report_console
     from fastload.report.comparison import print_comparison as print_pairs
-    from fastload.report.model_file import write_model
+    from fastload.report.files.model_file import write_model
 
     if json_file == STDOUT:
         sys.stdout.write(comparison.model_dump_json(by_alias=True, indent=2) + "\n")
     elif json_file is not None:
         write_model(comparison, json_file)
     if html_file is not None:
-        from fastload.report.html_comparison import comparison_page, write_comparison_page
+        from fastload.report.page.comparison_page import comparison_page, write_comparison_page
 
         if html_file == STDOUT:
             sys.stdout.write(comparison_page(comparison))

@@ -152,7 +152,7 @@ def _draw(place: Place) -> None:
     from rich.console import Console
 
     from fastload.cli.ctl_client import stream
-    from fastload.report.live import LiveView
+    from fastload.report.live.view import LiveView
     from fastload.stats.facts import LiveFrame
 
     read = TypeAdapter(LiveFrame).validate_python

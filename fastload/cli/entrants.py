@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from fastload.errors import FastloadError
 
 if TYPE_CHECKING:
-    from fastload.report.histograms_file import StoredHistograms
-    from fastload.report.requests_file import Stored
+    from fastload.report.files.histograms_file import StoredHistograms
+    from fastload.report.files.requests_file import Stored
     from fastload.stats.contenders import Contender, RunSamples
     from fastload.stats.result import Summary
 
@@ -92,9 +92,9 @@ def run_directories(path: Path) -> list[Path]:
 
 def _read(directory: Path) -> _Read:
     from fastload.cli.outputs import HISTOGRAMS_FILE, REQUESTS_FILE, SUMMARY_FILE
-    from fastload.report.histograms_file import read_histograms
-    from fastload.report.json import read_summary
-    from fastload.report.requests_file import read_requests
+    from fastload.report.files.histograms_file import read_histograms
+    from fastload.report.files.json import read_summary
+    from fastload.report.files.requests_file import read_requests
 
     histograms = directory / HISTOGRAMS_FILE
     return _Read(
@@ -136,7 +136,7 @@ def _samples(read: _Read, endpoint: str | None) -> list[RunSamples]:
 
 def _windows(summary: Summary, histograms: StoredHistograms | None) -> list[tuple[int, int]]:
     """Return the measured window on the clock of the records, or the stretches of a merged result."""
-    from fastload.report.requests_file import LOAD_START_NS
+    from fastload.report.files.requests_file import LOAD_START_NS
     from fastload.stats.windows import segments
 
     if histograms is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fastload.engine.aside import Aside, AsideOptions, Scraped
     from fastload.engine.remote_address import TcpAddress
     from fastload.plan.model import Plan
-    from fastload.report.pushgateway import Pushgateway
+    from fastload.report.telemetry.pushgateway import Pushgateway
     from fastload.stats.result import Summary
 
 _HEADING: Final = "Observation"
@@ -82,7 +82,7 @@ def observing(plan: Plan, params: Mapping[str, Any]) -> Observing:
     """
     gateway = None
     if params["pushgateway"] is not None:
-        from fastload.report.pushgateway import pushgateway
+        from fastload.report.telemetry.pushgateway import pushgateway
 
         instance = params["pushgateway_instance"]
         gateway = pushgateway(
@@ -96,7 +96,7 @@ def observing(plan: Plan, params: Mapping[str, Any]) -> Observing:
 
     otlp = None
     if params["otlp"] is not None:
-        from fastload.report.otlp_target import otlp_target
+        from fastload.report.telemetry.otlp_target import otlp_target
 
         otlp = otlp_target(params["otlp"], params["otlp_headers_env"])
     elif params["otlp_headers_env"] is not None:
@@ -137,8 +137,8 @@ def push_final(wanted: Observing, summary: Summary) -> None:
     if wanted.gateway is None:
         return
 
-    from fastload.report.prometheus import final_exposition
-    from fastload.report.pushgateway import FINAL_SUFFIX, push
+    from fastload.report.telemetry.prometheus import final_exposition
+    from fastload.report.telemetry.pushgateway import FINAL_SUFFIX, push
 
     failure = push(wanted.gateway, final_exposition(summary), wanted.gateway.job + FINAL_SUFFIX)
     if failure is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastload.engine.remote_address import TcpAddress
     from fastload.errors import ExitCode
     from fastload.plan.model import Plan
-    from fastload.report.live import LiveView
+    from fastload.report.live.view import LiveView
     from fastload.stats.result import Summary
 
 _HEADING: Final = "Live control"

@@ -20,8 +20,8 @@ from fastload.engine.commands import CommandSource
 from fastload.engine.supervisor import run_load
 from fastload.errors import ExitCode
 from fastload.plan.model import Plan
-from fastload.report.json import write_summary
-from fastload.report.live import LiveView
+from fastload.report.files.json import write_summary
+from fastload.report.live.view import LiveView
 from fastload.report.text import print_summary
 from fastload.stats.observed import observed
 from fastload.stats.result import Summary

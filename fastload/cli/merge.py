@@ -17,7 +17,7 @@ from fastload.cli.options import debug_option
 from fastload.errors import ExitCode, FastloadError
 
 if TYPE_CHECKING:
-    from fastload.report.stored_run import StoredRun
+    from fastload.report.files.stored_run import StoredRun
 
 
 @click.command(name="merge", short_help="Put results of several hosts or runs together into one.")
@@ -38,7 +38,7 @@ def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet:
     from fastload.cli.outputs import STDOUT, Outputs, check_outputs, report_console
     from fastload.cli.report import add_page
     from fastload.cli.store import store_result
-    from fastload.report.json import write_summary
+    from fastload.report.files.json import write_summary
     from fastload.report.text import print_summary
     from fastload.stats.merge import Part, merge_runs
     from fastload.verdict.decide import assess
@@ -67,7 +67,7 @@ def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet:
 
 
 def _read(directories: Sequence[Path], force: bool) -> list[StoredRun]:
-    from fastload.report.stored_run import read_run
+    from fastload.report.files.stored_run import read_run
     from fastload.verdict.comparable import merge_obstacles
 
     runs = [read_run(directory) for directory in directories]

@@ -80,7 +80,7 @@ def _conventions(result: Path, rules: tuple[str, ...], out: Path | None, *, as_j
 
 def _html(result: Path, out: Path | None) -> None:
     from fastload.cli.outputs import STDOUT
-    from fastload.report.html import REPORT_FILE, html_report, write_html_report
+    from fastload.report.page.summary_page import REPORT_FILE, html_report, write_html_report
 
     if out == STDOUT:
         sys.stdout.write(html_report(result))
@@ -93,7 +93,7 @@ def _html(result: Path, out: Path | None) -> None:
 def _shown(result: Path, kind: str, *, to_file: bool) -> str | None:
     """Print the report, or return it when it goes to a file."""
     from fastload.cli.outputs import STDOUT, SUMMARY_FILE, report_console
-    from fastload.report.json import dump_summary, read_summary, write_summary
+    from fastload.report.files.json import dump_summary, read_summary, write_summary
 
     summary = read_summary(result / SUMMARY_FILE if result.is_dir() else result)
     if kind == "--json":
@@ -138,7 +138,7 @@ def add_page(out: Path, *, quiet: bool) -> None:
     Nothing that goes wrong with the page may cost the run its exit code.
     """
     try:
-        from fastload.report.html import REPORT_FILE, write_html_report
+        from fastload.report.page.summary_page import REPORT_FILE, write_html_report
 
         write_html_report(out, out / REPORT_FILE)
     except Exception as error:

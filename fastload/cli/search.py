@@ -102,7 +102,7 @@ def _rules(plan: Plan) -> list[str]:
 
 def _resumed(state: SearchState, out: Path | None, *, resume: bool) -> SearchState:
     """Return the search a directory holds, if it asks the same question; refuse to overwrite one unasked."""
-    from fastload.report.model_file import read_model
+    from fastload.report.files.model_file import read_model
     from fastload.stats.search_result import SearchState
 
     file = None if out is None else out / STATE_FILE
@@ -156,7 +156,7 @@ class _Search:
         """Run one step and keep its point; None when it was interrupted."""
         from fastload.cli.laddered import step_plan
         from fastload.cli.steps import run_step
-        from fastload.report.model_file import write_model
+        from fastload.report.files.model_file import write_model
         from fastload.stats.search_result import curve_point
         from fastload.verdict.search import judge_step
 
@@ -189,7 +189,7 @@ class _Search:
         """Store and print the result; `last` is the summary of the last step, None when it was run before a resumption."""
         from fastload.cli.outputs import SUMMARY_FILE
         from fastload.report.capacity import print_search
-        from fastload.report.json import read_summary, write_summary
+        from fastload.report.files.json import read_summary, write_summary
 
         result = _search_result(self._plan, self._state, finding)
         out = self._outputs.out

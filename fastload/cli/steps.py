@@ -29,7 +29,7 @@ from fastload.cli.store import store_result
 from fastload.engine.supervisor import run_load
 from fastload.errors import ExitCode, FastloadError
 from fastload.plan.model import Plan
-from fastload.report.live import LiveView
+from fastload.report.live.view import LiveView
 from fastload.stats.result import Summary
 from fastload.verdict.decide import assess
 

@@ -20,10 +20,10 @@ from fastload.cli.outputs import (
     Outputs,
 )
 from fastload.report.exports.hdr_files import HLOG_FILE, write_hlog
-from fastload.report.histograms_file import write_histograms
-from fastload.report.json import write_summary
-from fastload.report.tables import write_requests_csv
-from fastload.report.texts import write_requests_jsonl
+from fastload.report.files.histograms_file import write_histograms
+from fastload.report.files.json import write_summary
+from fastload.report.files.requests_csv import write_requests_csv
+from fastload.report.files.texts import write_requests_jsonl
 from fastload.samples.token_file import TokenFile, open_tokens
 from fastload.stats.collected import Samples
 from fastload.stats.facts import RunFacts

@@ -153,7 +153,7 @@ class _Ramp:
 
     def _keep(self, stop: Stop | None) -> None:
         """Store the levels so far, as if the ramp were broken off here."""
-        from fastload.report.model_file import write_model
+        from fastload.report.files.model_file import write_model
         from fastload.verdict.stress import Stop
 
         if self._outputs.out is not None:
@@ -164,7 +164,7 @@ class _Ramp:
 
         from fastload.cli.outputs import STDOUT
         from fastload.report.capacity import print_stress
-        from fastload.report.model_file import write_model
+        from fastload.report.files.model_file import write_model
 
         result = self._result(stop, broke_at)
         if self._outputs.out is not None:

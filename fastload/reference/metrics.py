@@ -10,7 +10,7 @@ from typing import Final, get_type_hints
 from fastload.errors import ExitCode
 from fastload.reference.sources import comments, constant_texts, field_texts, first_sentence
 from fastload.reference.tables import code, table, type_text, unit_of
-from fastload.report.tables import COLUMNS
+from fastload.report.files.requests_csv import COLUMNS
 from fastload.samples import layout
 from fastload.stats.facts import LiveFrame
 from fastload.stats.metrics import METRICS

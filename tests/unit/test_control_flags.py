@@ -13,7 +13,7 @@ from fastload.engine.remote import RemoteControl
 from fastload.engine.remote_address import TcpAddress
 from fastload.errors import FastloadError
 from fastload.plan.load import load_plan
-from fastload.report.live import LiveView
+from fastload.report.live.view import LiveView
 
 PLAN = load_plan(None, {"host": ("http://127.0.0.1:1",)})
 

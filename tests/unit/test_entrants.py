@@ -11,7 +11,7 @@ import pytest
 from fastload.cli.entrants import read_result, read_targets, run_directories
 from fastload.cli.store import store_result
 from fastload.errors import FastloadError
-from fastload.report.requests_file import LOAD_START_NS
+from fastload.report.files.requests_file import LOAD_START_NS
 from fastload.stats.compare import compare
 from fastload.stats.comparison_result import Pair
 from fastload.stats.facts import RunFacts

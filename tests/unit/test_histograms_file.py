@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fastload.errors import FastloadError
-from fastload.report.histograms_file import read_histograms, write_histograms
-from fastload.report.requests_file import LOAD_START_NS
+from fastload.report.files.histograms_file import read_histograms, write_histograms
+from fastload.report.files.requests_file import LOAD_START_NS
 from fastload.stats import kernels as k
 from tests.unit.stats_oracle import EPOCH, MS, SECOND, Token, collected, counts, facts, worker
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from fastload.errors import FastloadError
-from fastload.report.html import html_report, write_html_report
-from fastload.report.json import write_summary
-from fastload.report.model_file import write_model
-from fastload.report.tables import write_requests_csv
+from fastload.report.files.json import write_summary
+from fastload.report.files.model_file import write_model
+from fastload.report.files.requests_csv import write_requests_csv
+from fastload.report.page.summary_page import html_report, write_html_report
 from fastload.samples.layout import Outcome
 from fastload.stats.result import Summary
 from fastload.stats.search_result import StressResult

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fastload.report.comparison_words import change, interval, word
-from fastload.report.html_comparison import comparison_page
+from fastload.report.page.comparison_page import comparison_page
 from fastload.stats.compare import ALPHA, compare
 from fastload.stats.comparison_result import Checked, Comparison, Pair, Side
 from tests.unit.test_compare import contender, requests

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastload.report.histograms_file import read_histograms, write_histograms
-from fastload.report.plots_data import Material
-from fastload.report.plots_gaps import gap_bins, gap_curves, gap_histogram, ranked_counts
-from fastload.report.requests_file import Stored
+from fastload.report.files.histograms_file import read_histograms, write_histograms
+from fastload.report.files.requests_file import Stored
+from fastload.report.page.plots_data import Material
+from fastload.report.page.plots_gaps import gap_bins, gap_curves, gap_histogram, ranked_counts
 from fastload.stats.summary import summarise
 from tests.unit.stats_oracle import MS, SECOND, Token, collected, facts
 

@@ -9,7 +9,7 @@ import pytest
 
 from fastload.cli.main import run_command_line
 from fastload.cli.report import add_page
-from fastload.report.json import write_summary
+from fastload.report.files.json import write_summary
 from fastload.report.markdown import markdown, plain
 from fastload.samples.layout import Outcome
 from fastload.verdict.decide import assess

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fastload.report.html import html_report
-from fastload.report.json import write_summary
+from fastload.report.files.json import write_summary
 from fastload.report.markdown import markdown
 from fastload.report.observed import network_lines
+from fastload.report.page.summary_page import html_report
 from fastload.report.text import print_summary
 from fastload.stats.clientside import ClientRow, ClientSide, GpuUse
 from fastload.stats.result import Summary

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from fastload.report.plots import PALETTE, Plot, axis, figure_json, label
-from fastload.report.plots_curve import curve_plots
-from fastload.report.plots_data import MAX_POINTS, axis_type, bands, grouped_medians, log_bins, ranked, thin
+from fastload.report.page.plots import PALETTE, Plot, axis, figure_json, label
+from fastload.report.page.plots_curve import curve_plots
+from fastload.report.page.plots_data import MAX_POINTS, axis_type, bands, grouped_medians, log_bins, ranked, thin
 from tests.unit.stats_oracle import nearest_rank
 from tests.unit.test_stress import point
 

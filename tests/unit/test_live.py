@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from fastload.report.live import LiveView, render_frame
+from fastload.report.live.view import LiveView, render_frame
 from fastload.stats.facts import LiveFrame
 
 FRAME = LiveFrame(

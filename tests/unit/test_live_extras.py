@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from fastload.report.live import LiveView, render_frame
-from fastload.report.sparkline import Course, sparkline
+from fastload.report.live.sparkline import Course, sparkline
+from fastload.report.live.view import LiveView, render_frame
 from fastload.stats.facts import LiveFrame
 from tests.support.steered import FRAME
 

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from fastload.report.lines import Column, Line, flow, table
-from fastload.report.live import LiveView
-from fastload.report.sparkline import Course, filled_bar, sparkline
+from fastload.report.live.lines import Column, Line, flow, table
+from fastload.report.live.sparkline import Course, filled_bar, sparkline
+from fastload.report.live.view import LiveView
 from fastload.stats.facts import EndpointFrame, GateFrame, LiveFrame
 from tests.support.steered import FRAME
 

@@ -14,7 +14,7 @@ from tests.unit.stats_oracle import EPOCH, MS, SECOND, counts, failed, record, r
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="--otlp needs the extra fastload[otlp]")
 
-from fastload.report.otlp import OtlpExporter, attributes
+from fastload.report.telemetry.otlp import OtlpExporter, attributes
 from fastload.stats.histogram import Moments
 from tests.support.otlp_receiver import Receiver, receiver
 from tests.support.otlp_receiver import attributes as told_by

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fastload.errors import FastloadError
-from fastload.report import otlp_target as module
-from fastload.report.otlp_target import otlp_target
+from fastload.report.telemetry import otlp_target as module
+from fastload.report.telemetry.otlp_target import otlp_target
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="--otlp needs the extra fastload[otlp]")
 

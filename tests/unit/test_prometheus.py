@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fastload.report.prometheus import exposition, final_exposition
+from fastload.report.telemetry.prometheus import exposition, final_exposition
 from fastload.samples.layout import Outcome
 from fastload.stats.summary import summarise
 from fastload.stats.tally import Tally

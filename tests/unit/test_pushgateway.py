@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from fastload.errors import FastloadError
-from fastload.report.pushgateway import Pushgateway, push, pushgateway
+from fastload.report.telemetry.pushgateway import Pushgateway, push, pushgateway
 
 Seen = list[tuple[str, str, str | None, bytes]]
 

@@ -17,7 +17,7 @@ from fastload.plan.model import Plan
 from fastload.reference.__main__ import FOLDER, stale, write
 from fastload.reference.pages import pages
 from fastload.reference.tables import table
-from fastload.report.tables import COLUMNS
+from fastload.report.files.requests_csv import COLUMNS
 from fastload.stats.metrics import METRICS
 from fastload.stats.schema import json_schema
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from fastload.errors import FastloadError
 from fastload.report import words
-from fastload.report.json import read_summary, write_summary
+from fastload.report.files.json import read_summary, write_summary
 from fastload.report.text import print_summary
 from fastload.samples.layout import Outcome
 from fastload.stats.result import Summary

@@ -12,10 +12,10 @@ from rich.console import Console
 
 from fastload import plugins
 from fastload.report.custom import custom_lines
-from fastload.report.html import html_report
-from fastload.report.json import write_summary
+from fastload.report.files.json import write_summary
+from fastload.report.files.requests_csv import write_requests_csv
 from fastload.report.markdown import markdown
-from fastload.report.tables import write_requests_csv
+from fastload.report.page.summary_page import html_report
 from fastload.report.text import print_summary
 from fastload.stats.result import Summary
 from fastload.verdict.decide import assess

@@ -9,7 +9,7 @@ import pytest
 
 from fastload.cli.store import store_result
 from fastload.report.markdown import markdown
-from fastload.report.plots_data import Material
+from fastload.report.page.plots_data import Material
 from fastload.report.text import render_summary
 from fastload.stats.merge import merge_runs
 from fastload.stats.result import Summary
@@ -57,7 +57,7 @@ def test_what_was_not_measured_is_shaded(hours: int, spans: list[tuple[float, fl
 def test_the_page_names_every_run(tmp_path: Path) -> None:
     """The page has a line for each run."""
     pytest.importorskip("plotly", reason="the HTML report needs the extra fastload[report]")
-    from fastload.report.html import html_report
+    from fastload.report.page.summary_page import html_report
 
     facts, samples = merge_runs([part("a", 500), part("b", 500)])
     store_result(tmp_path, assess(facts, samples)[0], facts, samples)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fastload.errors import FastloadError
-from fastload.report.requests_file import LOAD_START_NS, read_requests
-from fastload.report.tables import write_requests_csv
+from fastload.report.files.requests_csv import write_requests_csv
+from fastload.report.files.requests_file import LOAD_START_NS, read_requests
 from fastload.samples.layout import RECORD_RETRIED, RECORD_REUSED, RECORD_STREAMED, Outcome
 from tests.unit.stats_oracle import EPOCH, SECOND, facts, failed, record, records
 

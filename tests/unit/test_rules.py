@@ -17,8 +17,8 @@ from fastload.plan.load import load_plan
 from fastload.plan.model import Plan
 from fastload.plan.show import to_yaml
 from fastload.report.answer import gates
-from fastload.report.html_tables import TONES, gate_table
 from fastload.report.markdown import markdown
+from fastload.report.page.tables import TONES, gate_table
 from fastload.report.text import render_summary
 from fastload.samples.layout import Outcome
 from fastload.stats.result import CheckResult, Summary

@@ -9,8 +9,8 @@ import pytest
 
 from fastload.cli.store import store_result
 from fastload.errors import FastloadError
-from fastload.report.stored_run import read_run
-from fastload.report.texts import StoredTexts
+from fastload.report.files.stored_run import read_run
+from fastload.report.files.texts import StoredTexts
 from fastload.samples.layout import RECORD_RETRIED, Outcome
 from fastload.stats.merge import Part, merge_runs
 from fastload.verdict.decide import assess

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastload.report.json import dump_summary
+from fastload.report.files.json import dump_summary
 from fastload.samples.layout import Outcome
 from fastload.stats.blocks import exact_block, histogram_block
 from fastload.stats.result import Summary

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fastload.errors import FastloadError
-from fastload.report.tables import COLUMNS, write_requests_csv
+from fastload.report.files.requests_csv import COLUMNS, write_requests_csv
 from fastload.samples.layout import RECORD_REUSED, RECORD_STREAMED, Outcome
 from tests.unit.stats_oracle import EPOCH, MS, SECOND, facts, failed, record, records
 

@@ -20,7 +20,7 @@ import orjson
 from fastload.report.exports.ended import Ended, cells, ended_requests, whole
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import ExportFile
-from fastload.report.requests_file import LOAD_START_NS
+from fastload.report.files.requests_file import LOAD_START_NS
 from fastload.stats.histogram import rank
 from fastload.stats.metrics import Values
 from fastload.stats.seconds import coarse_midpoints

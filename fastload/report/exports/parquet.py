@@ -12,7 +12,7 @@ import orjson
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import ExportFile
 from fastload.report.exports.table import Column, typed_columns
-from fastload.report.json import dump_summary
+from fastload.report.files.json import dump_summary
 from fastload.workload.extras import optional_module
 
 EXTRA = "parquet"

@@ -15,10 +15,10 @@ import orjson
 from numpy.typing import NDArray
 
 from fastload.errors import FastloadError
-from fastload.report.histograms_file import StoredHistograms, read_histograms
-from fastload.report.json import read_summary
-from fastload.report.requests_file import LOAD_START_NS, Stored
-from fastload.report.stored_run import StoredRun, read_run
+from fastload.report.files.histograms_file import StoredHistograms, read_histograms
+from fastload.report.files.json import read_summary
+from fastload.report.files.requests_file import LOAD_START_NS, Stored
+from fastload.report.files.stored_run import StoredRun, read_run
 from fastload.stats import metrics, windows
 from fastload.stats.facts import Counts
 from fastload.stats.metrics import METRICS, Records, Values

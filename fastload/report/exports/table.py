@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastload.report.exports.recording import INDEX_MASK, TURN_SHIFT
-from fastload.report.requests_file import LOAD_START_NS, Stored
-from fastload.report.tables import COLUMNS
+from fastload.report.files.requests_csv import COLUMNS
+from fastload.report.files.requests_file import LOAD_START_NS, Stored
 from fastload.samples.layout import RECORD_RETRIED, RECORD_REUSED, RECORD_SHORTENED, RECORD_STREAMED, Outcome
 from fastload.stats.metrics import Flags
 

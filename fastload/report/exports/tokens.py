@@ -25,7 +25,7 @@ from fastload.errors import FastloadError
 from fastload.report.exports.parquet import EXTRA
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import ExportFile
-from fastload.report.requests_file import LOAD_START_NS
+from fastload.report.files.requests_file import LOAD_START_NS
 from fastload.samples.layout import (
     ENDPOINT_MASK,
     ENDPOINT_SHIFT,

@@ -20,7 +20,7 @@ from fastload.report.exports.ended import Ended, cells, ended_requests, whole
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import ExportFile
 from fastload.report.exports.token_rows import arrival_gaps_s
-from fastload.report.requests_file import LOAD_START_NS
+from fastload.report.files.requests_file import LOAD_START_NS
 from fastload.stats.result import Quantiles
 
 METRICS: Final = {"ttft": "ttft", "tpot": "tpot", "itl": "itl", "e2el": "e2e"}

@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from fastload.build import BuildFacts
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
-from fastload.report.histograms_file import StoredHistograms, read_histograms
-from fastload.report.json import read_summary
-from fastload.report.requests_file import Stored, read_requests
-from fastload.report.texts import StoredTexts
+from fastload.report.files.histograms_file import StoredHistograms, read_histograms
+from fastload.report.files.json import read_summary
+from fastload.report.files.requests_file import Stored, read_requests
+from fastload.report.files.texts import StoredTexts
 from fastload.samples.layout import Outcome
 from fastload.stats.collected import Collected
 from fastload.stats.facts import HostFacts, RunFacts

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastload.report.comparison_words import change, effect, interval, sentence, value, word
-from fastload.report.html_page import figures, page_of, write_page
-from fastload.report.html_tables import pairs, table, text
-from fastload.report.plots import GREY, PALETTE, Plot, Trace, axis, label, library
+from fastload.report.page.page import figures, page_of, write_page
+from fastload.report.page.plots import GREY, PALETTE, Plot, Trace, axis, label, library
+from fastload.report.page.tables import pairs, table, text
 from fastload.report.words import count, plural
 from fastload.stats.comparison_result import Comparison, Difference, Pair
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from fastload.report.plots import PALETTE, Plot, Trace, axis, label, millis, shade
-from fastload.report.plots_data import MAX_BINS, Material
+from fastload.report.page.plots import PALETTE, Plot, Trace, axis, label, millis, shade
+from fastload.report.page.plots_data import MAX_BINS, Material
 from fastload.stats.clientside import ClientRow
 from fastload.stats.serverside import ServerSide
 from fastload.stats.tcpside import TcpSide

@@ -20,10 +20,19 @@ import yaml
 from fastload.report.answer import TOKEN_SOURCES, answer
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
-from fastload.report.histograms_file import read_histograms
-from fastload.report.html_observed import observed_section
-from fastload.report.html_page import figures, page_of, write_page
-from fastload.report.html_tables import (
+from fastload.report.files.histograms_file import read_histograms
+from fastload.report.files.json import read_summary
+from fastload.report.files.model_file import read_model
+from fastload.report.files.requests_file import read_requests
+from fastload.report.page.observed import observed_section
+from fastload.report.page.page import figures, page_of, write_page
+from fastload.report.page.plots import library
+from fastload.report.page.plots_curve import curve_plots
+from fastload.report.page.plots_data import Material
+from fastload.report.page.plots_observed import observed_plots
+from fastload.report.page.plots_requests import request_plots
+from fastload.report.page.plots_timeline import timeline_plots
+from fastload.report.page.tables import (
     TONES,
     endpoint_tables,
     error_table,
@@ -36,15 +45,6 @@ from fastload.report.html_tables import (
     turn_table,
     worker_table,
 )
-from fastload.report.json import read_summary
-from fastload.report.model_file import read_model
-from fastload.report.plots import library
-from fastload.report.plots_curve import curve_plots
-from fastload.report.plots_data import Material
-from fastload.report.plots_observed import observed_plots
-from fastload.report.plots_requests import request_plots
-from fastload.report.plots_timeline import timeline_plots
-from fastload.report.requests_file import read_requests
 from fastload.report.words import count, plural, printable, rate, size
 from fastload.stats.result import Summary
 from fastload.stats.search_result import StressResult

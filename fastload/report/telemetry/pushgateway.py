@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from fastload.errors import FastloadError
-from fastload.report.prometheus import CONTENT_TYPE
+from fastload.report.telemetry.prometheus import CONTENT_TYPE
 
 DEFAULT_AUTH_VARIABLE: Final = "FASTLOAD_PUSHGATEWAY_AUTH"
 DEFAULT_JOB: Final = "fastload"

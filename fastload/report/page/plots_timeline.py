@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from fastload.report.plots import GREY, PALETTE, Plot, Trace, axis, millis, shade
-from fastload.report.plots_data import Floats, Material, axis_type, seconds_together
+from fastload.report.page.plots import GREY, PALETTE, Plot, Trace, axis, millis, shade
+from fastload.report.page.plots_data import Floats, Material, axis_type, seconds_together
 from fastload.stats.result import TimelineRow
 
 _TIME: Final = "s since the start of the load"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from fastload.report.lines import Column, Line, beside, box, flow, listed, shorten, table
-from fastload.report.sparkline import Course, filled_bar
+from fastload.report.live.lines import Column, Line, beside, box, flow, listed, shorten, table
+from fastload.report.live.sparkline import Course, filled_bar
 from fastload.report.words import NO_DATA, count, ms, percent, plural, printable, rate, us
 from fastload.stats.facts import EndpointFrame, GateFrame, LiveFrame
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fastload.report.html_tables import pairs, table, text
 from fastload.report.observed import network_lines
+from fastload.report.page.tables import pairs, table, text
 from fastload.report.words import count, ms, percent, size
 from fastload.stats.clientside import ClientSide, GpuUse
 from fastload.stats.result import Summary

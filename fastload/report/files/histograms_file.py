@@ -2,7 +2,7 @@
 
 Plain numpy arrays (`numpy.load` reads them, no pickle) and a header in JSON. A histogram is kept as its filled buckets: `X_filled`
 (how many, row by row), `X_bucket`, `X_number`. Times are ns since the start of the load in the file, and that plus `LOAD_START_NS`
-when read, as `fastload.report.requests_file` has them. Invariant: what was written reads back equal, count by count.
+when read, as `fastload.report.files.requests_file` has them. Invariant: what was written reads back equal, count by count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastload.errors import FastloadError
-from fastload.report.requests_file import LOAD_START_NS
+from fastload.report.files.requests_file import LOAD_START_NS
 from fastload.samples.layout import HISTOGRAM_BUCKETS
 from fastload.stats.collected import Samples
 from fastload.stats.facts import Counts, HostFacts, RunFacts, Source, UserSample, WorkerFacts

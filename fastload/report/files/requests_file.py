@@ -1,4 +1,4 @@
-"""`requests.csv` back to request records: what `fastload.report.tables` wrote, to the nanosecond.
+"""`requests.csv` back to request records: what `fastload.report.files.requests_csv` wrote, to the nanosecond.
 
 Invariant: times are relative to the start of the load plus `LOAD_START_NS`, so that a stamp of 0 still means "did not happen".
 Columns it does not know are ignored; one that it needs and does not find is an error.

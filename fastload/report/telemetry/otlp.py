@@ -1,6 +1,6 @@
 """The state of a run as OpenTelemetry metrics, and their way to an OTLP/HTTP receiver by the official SDK's exporter.
 
-The same numbers as `fastload.report.prometheus`, under the names of OpenTelemetry's semantic conventions for generative AI clients
+The same numbers as `prometheus.py` beside it, under the names of OpenTelemetry's semantic conventions for generative AI clients
 (status: development) where they have one, else `fastload.*`. Histograms and counters are built as they stand, cumulative since the
 start: nothing is recorded a second time. Import it late: the SDK is an extra. Invariant: no data makes no data point; a receiver
 that fails or hangs costs `export` its time limit and one line.

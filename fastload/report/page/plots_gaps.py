@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from fastload.report.plots import GREY, PALETTE, Plot, Trace, axis, label, millis, step_curve
-from fastload.report.plots_data import Floats, Material
+from fastload.report.page.plots import GREY, PALETTE, Plot, Trace, axis, label, millis, step_curve
+from fastload.report.page.plots_data import Floats, Material
 from fastload.stats.histogram import Counts, Moments, midpoints
 from fastload.stats.result import Quantiles
 

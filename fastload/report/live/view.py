@@ -19,9 +19,9 @@ from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType
 
-from fastload.report import live_sections as say
-from fastload.report.lines import Block, Line, listed, plain
-from fastload.report.sparkline import Course
+from fastload.report.live import sections as say
+from fastload.report.live.lines import Block, Line, listed, plain
+from fastload.report.live.sparkline import Course
 from fastload.stats.facts import LiveFrame
 
 MAX_HZ: Final = 4

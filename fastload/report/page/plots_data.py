@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fastload.report.histograms_file import StoredHistograms
-from fastload.report.requests_file import LOAD_START_NS, Stored
+from fastload.report.files.histograms_file import StoredHistograms
+from fastload.report.files.requests_file import LOAD_START_NS, Stored
 from fastload.stats import metrics
 from fastload.stats.metrics import Records
 from fastload.stats.result import Summary, TimelineRow

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from fastload.report.plots import GREY, PALETTE, Plot, Trace, axis, millis
+from fastload.report.page.plots import GREY, PALETTE, Plot, Trace, axis, millis
 from fastload.stats.search_result import CurvePoint
 
 _SYMBOLS: Final = {True: "circle", False: "x"}

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fastload.report.plots import GREY, PALETTE, Plot, Trace, axis, label, millis, shade, short, step_curve
-from fastload.report.plots_data import (
+from fastload.report.page.plots import GREY, PALETTE, Plot, Trace, axis, label, millis, shade, short, step_curve
+from fastload.report.page.plots_data import (
     Bands,
     Floats,
     Material,
@@ -28,7 +28,7 @@ from fastload.report.plots_data import (
     thin,
     thinned_words,
 )
-from fastload.report.plots_gaps import gap_curves, gap_histogram
+from fastload.report.page.plots_gaps import gap_curves, gap_histogram
 from fastload.samples.layout import RECORD_RETRIED, Outcome
 from fastload.stats.metrics import METRICS, Records, final
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fastload.errors import FastloadError
-from fastload.report.html_style import BOOT, STYLE
-from fastload.report.html_tables import text
-from fastload.report.plots import Plot, figure_json
+from fastload.report.page.plots import Plot, figure_json
+from fastload.report.page.style import BOOT, STYLE
+from fastload.report.page.tables import text
 
 
 def write_page(page: str, path: Path) -> None:

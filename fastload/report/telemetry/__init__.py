@@ -1,0 +1,1 @@
+"""A run as Prometheus, a Pushgateway and OTLP receivers see it."""
