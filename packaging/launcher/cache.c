@@ -150,8 +150,9 @@ bool fl_cache_get(const fl_payload *p, const fl_place *place, char path[PATH_MAX
     fl_why damage = {0};
     fl_tree_name(name, p, place);
     if (snprintf(path, PATH_MAX, "%s/%s", place->path, name) >= PATH_MAX) return fl_because(why, "%s: path too long", place->path), false;
-    *use = fl_use(place->fd, name);
-    bool good = fl_tree_is_good(p, place, name, deep, &damage);
+    bool there = faccessat(place->fd, name, F_OK, 0) == 0;
+    *use = there ? fl_use(place->fd, name) : -1;
+    bool good = there && fl_tree_is_good(p, place, name, deep, &damage);
     if (good) return true;
     if (*use >= 0) close(*use);
     *use = -1;

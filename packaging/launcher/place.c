@@ -89,11 +89,11 @@ bool fl_place_open(fl_place *place, const fl_candidate *c, fl_why *why) {
     if (!fl_resolved(c->parent, parent, why)) return false;
     int n = snprintf(place->path, sizeof place->path, "%s/%s", parent[1] ? parent : "", c->leaf);
     if (n >= (int)sizeof place->path) return fl_because(why, "%s: path too long", parent), false;
-    /* Of the two errors the second says more: EROFS of a directory that is there is none. */
-    if (mkdir(place->path, 0700) != 0 && access(place->path, F_OK) != 0) return fl_because_errno(why, place->path), false;
+    int trouble = mkdir(place->path, 0700) == 0 ? 0 : errno; /* none if it is there: a read-only disk may hold a whole cache */
     place->fd = open(place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (place->fd < 0) {
         bool other = errno == ELOOP || errno == ENOTDIR;
+        if (errno == ENOENT) errno = trouble;
         if (other) fl_because(why, "%s: a link or a file is in the way", place->path);
         else fl_because_errno(why, place->path);
         return false;

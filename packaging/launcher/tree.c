@@ -62,7 +62,8 @@ static const char *fl_what_is_wrong(const fl_payload *p, const fl_entry *e, int 
     if (!S_ISREG(st.st_mode)) return "no file";
     if ((uint64_t)st.st_size != e->bytes) return "another size";
     if (st.st_mtime != p->mtime_s) return "changed later";
-    if ((st.st_mode & 07777u) != e->mode) return "another mode";
+    /* Root may have made it readable for others. */
+    if ((st.st_mode & S_IXUSR) != (e->mode & S_IXUSR) || (st.st_mode & (S_IWGRP | S_IWOTH))) return "another mode";
     if (!deep) return NULL;
     int fd = openat(dir, e->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     bool right = fd >= 0 && fl_sum_is_right(p, e, fd);
