@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import zstandard
-
 MAGIC: Final = b"FLTREE01"
 TRAILER: Final = struct.Struct("<8sQQQQqQQQII32s")
 """payload at, its bytes, index bytes, tree bytes, time of the files, program's entry, loader's path at, room, index CRC, 0, SHA-256."""
@@ -60,10 +58,13 @@ def walk(tree: Path) -> Iterator[Path]:
 
 def join(launcher: Path, tree: Path, program: str, out: Path, mtime_s: int, level: int = LEVEL) -> None:
     """Write the one file."""
+    import zstandard  # here: `tree.py` needs the rest of this file only
+
     index: list[str] = []
     tree_bytes = number = 0
     slot = loader_slot((tree / program).read_bytes())
-    packer = zstandard.ZstdCompressor(level=level, write_checksum=True, threads=0).compressobj()
+    # With any number of threads above none the bytes are the same.
+    packer = zstandard.ZstdCompressor(level=level, write_checksum=True, threads=2).compressobj()
     head = launcher.read_bytes()
     digest = hashlib.sha256()
     with out.open("wb") as file:

@@ -1,13 +1,15 @@
 """Makes PyInstaller's tree independent of the host's C library: brings one along, with its dynamic loader and name services.
 
-    python packaging/tree.py PYINSTALLER_TREE PROGRAM PATCHELF
+    python packaging/tree.py PYINSTALLER_TREE PROGRAM PATCHELF STRIP
 
-Knows nothing of fastload. Invariant: when it returns, every library that a file of the tree asks for is in the tree, and the
-program's loader is a mark that `join.py` finds and the launcher replaces by the loader's real path.
+Knows nothing of fastload. Invariant: when it returns, every library that a file of the tree asks for is in the tree, the program's
+loader is a mark that `join.py` finds and the launcher replaces by the loader's real path, and SHA256SUMS holds the sum of every
+file, that of the program with the place of the path cleared.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import struct
 import subprocess
@@ -16,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from join import MARK
+from join import MARK, contents, loader_slot
 
 LIBRARIES: Final = (
     *("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1"),
@@ -25,6 +27,8 @@ LIBRARIES: Final = (
 """Of the C library: what programs link with, and what looks names up in /etc/hosts and by DNS, which no file asks for by name."""
 LOADER: Final = "lib/ld.so"
 """Where the launcher looks for it."""
+_PT_LOAD: Final = 1
+_PT_INTERP: Final = 3
 _SLOT_BYTES: Final = 1024
 """Room for the loader's path; Linux reads at most PATH_MAX, 4096, and deeper caches than this are skipped by the launcher."""
 
@@ -47,6 +51,30 @@ def needed(path: Path, patchelf: str) -> list[str]:
     return subprocess.run([patchelf, "--print-needed", path], check=True, capture_output=True, text=True).stdout.split()
 
 
+def loads_aligned(path: Path) -> bool:
+    """Tell whether the kernel can map a file: each segment's place in the file must match its place in memory, page by page."""
+    data = path.read_bytes()
+    (table,) = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<HH", data, 54)
+    headers = (struct.unpack_from("<IIQQQQQQ", data, table + number * size) for number in range(count))
+    return all((offset - address) % max(align, 1) == 0 for kind, _, offset, address, _, _, _, align in headers if kind == _PT_LOAD)
+
+
+def strip_debug(tree: Path, strip: str) -> None:
+    """Leave out what only debuggers read, where that works.
+
+    binutils cannot strip what patchelf has rewritten, as auditwheel does with the libraries of wheels: the result would not load.
+    """
+    for path in elf_files(tree):
+        thin = path.with_name(path.name + ".thin")
+        done = subprocess.run([strip, "--strip-debug", "-o", thin, path], capture_output=True, check=False)
+        if done.returncode == 0 and loads_aligned(thin):
+            thin.chmod(path.stat().st_mode)
+            thin.replace(path)
+        else:
+            thin.unlink(missing_ok=True)
+
+
 def loader_of(program: Path) -> Path:
     """Return the dynamic loader the program was linked with."""
     data = program.read_bytes()
@@ -54,7 +82,7 @@ def loader_of(program: Path) -> Path:
     size, count = struct.unpack_from("<HH", data, 54)
     for number in range(count):
         kind, _, offset, _, _, length = struct.unpack_from("<IIQQQQ", data, table + number * size)
-        if kind == 3:
+        if kind == _PT_INTERP:
             return Path(data[offset : offset + length].rstrip(b"\0").decode()).resolve()
     raise SystemExit(f"{program} has no dynamic loader")
 
@@ -85,7 +113,21 @@ def check_complete(tree: Path, patchelf: str) -> None:
         raise SystemExit(f"libraries are missing from the tree: {text}")
 
 
+def write_sums(tree: Path, program: str) -> None:
+    """Write what `fastload doctor` compares an unpacked tree with."""
+    slot = loader_slot((tree / program).read_bytes())
+    lines = []
+    for path in sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_symlink()):
+        name = path.relative_to(tree).as_posix()
+        data = contents(path, slot if name == program else (0, 0))
+        lines.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
+    (tree / "SHA256SUMS").write_text("".join(lines))
+
+
 if __name__ == "__main__":
-    where, tool = Path(sys.argv[1]), sys.argv[3]
-    bring_libc(where, where / sys.argv[2], tool)
-    check_complete(where, tool)
+    where, what, patch, thin_with = Path(sys.argv[1]), *sys.argv[2:5]
+    # The program's own archive is behind its end: strip would lose it, and patchelf keeps it.
+    strip_debug(where / "_internal", thin_with)
+    bring_libc(where, where / what, patch)
+    check_complete(where, patch)
+    write_sums(where, what)
