@@ -1,7 +1,7 @@
-"""The numba kernels beside numpy doing the same, on the same samples; run by `scripts/bench kernels` with pytest-benchmark.
+"""The numba kernels, compiled just in time and ahead of time, beside numpy doing the same on the same samples.
 
-Not part of the test suite: it asserts only that both sides counted the same, the times are for a person to read. A sample is one
-token of 16 bytes; samples per second = `SAMPLES` / time.
+Run by `scripts/bench kernels` with pytest-benchmark. Not part of the test suite: it asserts only that all sides counted the same,
+the times are for a person to read. A sample is one token of 16 bytes; samples per second = `SAMPLES` / time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from fastload.samples.layout import HISTOGRAM_BUCKETS, TIME_MASK, TOKEN_COALESCED, TOKEN_FIRST
 from fastload.stats import histogram, kernels
-from fastload.stats.kernels import Kernels
+from fastload.stats.compiled import Kernels
+from tests.support.linked_kernels import linked_kernels
 
 SAMPLES = 1_000_000
 SECONDS = 10
@@ -24,10 +25,10 @@ RANKS = np.array([1, *(SAMPLES * percent // 100 for percent in (50, 75, 90, 95, 
 U64Array = NDArray[np.uint64]
 
 
-@pytest.fixture(scope="module")
-def compiled() -> Kernels:
-    """Return the kernels, compiled before the clock runs."""
-    return Kernels.load()
+@pytest.fixture(scope="module", params=["just in time", "ahead of time"])
+def compiled(request: pytest.FixtureRequest) -> Kernels:
+    """Return the kernels of either kind, compiled before the clock runs."""
+    return Kernels.compile() if request.param == "just in time" else Kernels.linked(linked_kernels())
 
 
 @pytest.fixture(scope="module")

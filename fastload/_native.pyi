@@ -1,7 +1,7 @@
 """Types of the C core; see native/README.md. stubtest holds this file against the compiled module."""
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias, TypedDict, final, type_check_only
+from typing import Any, Final, SupportsIndex, TypeAlias, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
@@ -40,10 +40,31 @@ N_CIPHER: Final[int]
 N_CIPHER_EOF: Final[int]
 N_FIRST: Final[int]
 STALE: Final[int]
+COMMIT: Final[str | None]
+"""The commit this module was built from, where the build was told."""
+COMPILER: Final[str]
+KERNELS: Final[str | None]
+"""The processor level the linked kernels were compiled for; None: none are linked, and the three functions raise ImportError."""
+KERNELS_COMPILER: Final[str | None]
 
 def shared_layout(token_capacity: int, record_capacity: int, /) -> dict[str, Any]: ...
 def layout_facts() -> dict[str, Any]: ...
 def histogram_index(value: int, /) -> int: ...
+def bin_tokens(
+    words: Buffer,
+    start: SupportsIndex,
+    window_start: SupportsIndex,
+    window_end: SupportsIndex,
+    gaps: Buffer,
+    moments: Buffer,
+    totals: Buffer,
+    second_events: Buffer,
+    slot_of_second: Buffer,
+    rows: Buffer,
+    /,
+) -> int: ...
+def bin_values(values: Buffer, counts: Buffer, /) -> int: ...
+def quantile_buckets(counts: Buffer, ranks: Buffer, out: Buffer, /) -> int: ...
 def die_with_parent(signal_number: int, /) -> None: ...
 
 @final

@@ -7,6 +7,13 @@
 #include <time.h>
 
 #include "fl_shared.h"
+#include "py_kernels.h"
+
+#ifdef __clang__
+#define FL_COMPILER "clang " __clang_version__
+#else
+#define FL_COMPILER "gcc " __VERSION__
+#endif
 
 static PyObject *py_shared_layout(PyObject *module, PyObject *args) {
     unsigned long long tokens, records;
@@ -70,6 +77,12 @@ static int py_exec(PyObject *module) {
         {"N_HEAD", 1}, {"N_FINISHED", 2}, {"N_CLOSED", 3}, {"N_CIPHER", 4}, {"N_CIPHER_EOF", 5}, {"N_FIRST", 6}, {"STALE", 255}};
     for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
         if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0) return -1;
+#ifdef FL_COMMIT
+    if (PyModule_AddStringConstant(module, "COMMIT", FL_COMMIT) < 0) return -1;
+#else
+    if (PyModule_AddObjectRef(module, "COMMIT", Py_None) < 0) return -1;
+#endif
+    if (PyModule_AddStringConstant(module, "COMPILER", FL_COMPILER) < 0 || py_kernels_add(module) < 0) return -1;
     return py_add_type(module, &py_reactor_spec, "Reactor") < 0 || py_add_type(module, &py_ring_reader_spec, "RingReader") < 0 ||
                    py_add_type(module, &py_decoder_spec, "Decoder") < 0 || py_add_type(module, &py_pump_spec, "Pump") < 0
                ? -1

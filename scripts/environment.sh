@@ -104,7 +104,7 @@ install_to_use() {
     if [ -e "$venv/fastload-test" ] && [ "$(cat "$venv/fastload-test")" = "$editable" ]; then
         return
     fi
-    install run "$(fingerprint pyproject.toml README.md fastload native)" "$root"
+    install run "$(fingerprint pyproject.toml setup.py README.md fastload native)" "$root"
 }
 
 install_to_test() {
@@ -112,5 +112,5 @@ install_to_test() {
 }
 
 editable_state() {
-    fingerprint pyproject.toml native
+    fingerprint pyproject.toml setup.py native
 }

@@ -14,7 +14,6 @@ from typing import Final
 
 import click
 
-from fastload import __version__
 from fastload.cli.outputs import silence_stdout
 from fastload.errors import ExitCode, FastloadError
 
@@ -91,7 +90,15 @@ class CommandGroup(click.Group):
         with formatter.section("Most used flags of run (all of them: fastload run --help)"):
             formatter.write_dl(list(_MOST_USED))
         with formatter.section("Options"):
-            formatter.write_dl([("-V, --version", "Print the version."), ("-h, --help", "Print this help.")])
+            formatter.write_dl([("-V, --version", "Print version and build facts."), ("-h, --help", "Print this help.")])
+
+
+def _print_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        from fastload.build import build_facts
+
+        click.echo("\n".join(build_facts().lines()))
+        context.exit()
 
 
 @click.command(
@@ -100,7 +107,9 @@ class CommandGroup(click.Group):
     subcommand_metavar="[COMMAND] [FLAGS]",
     epilog="Example: fastload --host http://127.0.0.1:8000 --users 50 --duration 30s",
 )
-@click.version_option(__version__, "-V", "--version", prog_name="fastload", message="%(prog)s %(version)s")
+@click.option(
+    "-V", "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print build facts."
+)
 def group() -> None:
     """Load an LLM server until it saturates, and measure it by the kernel's clock."""
 

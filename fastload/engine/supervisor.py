@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastload import __version__
+from fastload.build import build_facts
 from fastload.clock import monotonic_ns, utc_now
 from fastload.engine import limits
 from fastload.engine.aside import Aside
@@ -381,6 +382,7 @@ class _Supervisor:
             error_examples=examples,
             interrupted=self._interrupts,
             stop_reason=self._stop_reason,
+            build=build_facts(),
             counted=counted,
             journals=journals if self._plan.record_text is not None else (),
             reasons=tuple(troubles),

@@ -1,7 +1,8 @@
 """Takes everything the rings deliver while a run goes on: bins tokens in place, keeps request records, answers the live view.
 
-The kernels compile in a background thread; samples that come before they are ready are copied aside and binned afterwards, so
-nothing is lost. One thread calls a collector. Knows nothing of rings, processes or clocks: whoever calls says what time it is.
+Where no kernels are linked they compile in a background thread; samples that come before they are ready are copied aside and
+binned afterwards, so nothing is lost. One thread calls a collector. Knows nothing of rings, processes or clocks: whoever calls
+says what time it is.
 
 Invariant: `total_events()` after `finish` is the number of samples handed to `add_tokens`.
 """
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from fastload.samples.layout import HISTOGRAM_BUCKETS, RECORD_DTYPE, TIME_MASK, Outcome
 from fastload.stats import kernels as k
 from fastload.stats import metrics
+from fastload.stats.compiled import Kernels, load_in_background
 from fastload.stats.histogram import Counts, Moments, rank
-from fastload.stats.kernels import Kernels, U64Array, load_in_background
+from fastload.stats.kernels import U64Array
 from fastload.stats.metrics import Records
 from fastload.stats.seconds import SecondHistograms, coarse_midpoints
 
@@ -63,7 +65,7 @@ class Collector:
     Args:
         epoch_ns: zero of the token samples' clock (CLOCK_MONOTONIC).
         endpoints: how many endpoint indices the samples use.
-        kernels: a future for the kernels; None starts compiling them in the background.
+        kernels: a future for the kernels; None takes the linked ones, or starts compiling them in the background.
     """
 
     def __init__(self, epoch_ns: int, endpoints: int = 1, kernels: Future[Kernels] | None = None) -> None:

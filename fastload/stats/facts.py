@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastload.build import BuildFacts
 from fastload.plan.model import Plan
 
 Counts = NDArray[np.uint64]
@@ -128,6 +129,8 @@ class RunFacts:
     """How often Ctrl-C was pressed."""
     stop_reason: str | None = None
     """Why the load ended before its time; None when it did not."""
+    build: BuildFacts | None = None
+    """The copy of fastload that measured; None when it is not known."""
     steady: str | None = None
     """What the search for the steady part found; None when it was not asked for."""
     counted: int = 0

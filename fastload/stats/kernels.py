@@ -1,8 +1,8 @@
 """The loops over samples, written once as plain functions and compiled by numba: bin tokens, bin values, find quantiles.
 
 The functions neither raise nor allocate: arrays and scalars in, arrays and a scalar out, indices checked by hand. So they can
-be compiled just in time (`Kernels.load`) and equally ahead of time. Importing this module does not import numba: workers and
-the command line may. There is no interpreted mode: a measuring tool must not change its own speed unnoticed.
+be compiled just in time (`compiled.Kernels`) and equally ahead of time (`native/build_kernels.py`, which needs this module without
+the native one). Importing this module does not import numba: workers and the command line may.
 
 Invariant: every sample is counted exactly once. A kernel that cannot place a sample stops in front of it and returns its
 index; the caller makes room and continues from there.
@@ -12,11 +12,7 @@ Numba turns int64 with uint64 into float64, so every constant the samples meet i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +27,6 @@ from fastload.samples.layout import (
     TOKEN_COALESCED,
     TOKEN_FIRST,
 )
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 U64Array = NDArray[np.uint64]
 
@@ -173,82 +166,3 @@ def quantile_buckets(counts: U64Array, ranks: U64Array, out: NDArray[np.int64]) 
     for rest in range(found, ranks.shape[0]):
         out[rest] = -1
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Kernels:
-    """The compiled kernels; same signatures and contracts as the functions above."""
-
-    bin_tokens: Callable[..., int]
-    bin_values: Callable[..., int]
-    quantile_buckets: Callable[..., int]
-
-    @classmethod
-    def load(cls) -> Kernels:
-        """Compile the kernels, or read them from numba's cache; takes up to seconds the first time.
-
-        Raises:
-            ImportError: numba is not installed.
-        """
-        import numba
-
-        cached = _cache_is_usable(numba)
-        u64, u32 = numba.types.uint64, numba.types.uint32
-        # A ring may be mapped read-only; numba takes writable arrays for read-only ones but not the reverse.
-        words = numba.types.Array(u64, 2, "C", readonly=True)
-        ranks = numba.types.Array(u64, 1, "C", readonly=True)
-        row = u64[::1]
-        table = u64[:, ::1]
-        tokens = (words, numba.types.intp, u64, u64, table, table, table, row, numba.types.int32[::1], u32[:, ::1])
-
-        def compiled(function: Callable[..., int], arguments: tuple[Any, ...]) -> Callable[..., int]:
-            signature = numba.types.intp(*arguments)
-            result: Callable[..., int] = numba.njit([signature], nogil=True, cache=cached, error_model="numpy")(function)
-            return result
-
-        return cls(
-            bin_tokens=compiled(bin_tokens, tokens),
-            bin_values=compiled(bin_values, (ranks, row)),
-            quantile_buckets=compiled(quantile_buckets, (ranks, ranks, numba.types.int64[::1])),
-        )
-
-
-def load_in_background() -> Future[Kernels]:
-    """Start `Kernels.load` in a thread; the future holds the kernels or what went wrong."""
-    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fastload-kernels")
-    future = executor.submit(Kernels.load)
-    executor.shutdown(wait=False)  # the thread ends with its one task
-    return future
-
-
-def _cache_is_usable(numba: ModuleType) -> bool:
-    """Tell whether compiled kernels can be kept, after giving numba a per-user directory where it finds none itself.
-
-    Numba looks beside the source and in the user's cache directory. Both may be read-only (system install, no home); then
-    XDG_CACHE_HOME or the home's .cache is tried by hand, and where nothing can be written the kernels are compiled each time.
-    """
-    if _has_locator(numba):
-        return True
-    import os
-
-    root = os.environ.get("XDG_CACHE_HOME")
-    try:
-        # Path.home() raises RuntimeError for a user without a home.
-        directory = (Path(root) if root else Path.home() / ".cache") / "fastload" / "numba"
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except (OSError, RuntimeError):
-        return False
-    numba.config.CACHE_DIR = str(directory)
-    return _has_locator(numba)
-
-
-def _has_locator(numba: ModuleType) -> bool:
-    def probe() -> None: ...
-
-    try:
-        numba.njit(cache=True)(probe)
-    except RuntimeError as error:
-        if "no locator available" not in str(error):
-            raise
-        return False
-    return True

@@ -69,6 +69,21 @@ class Host(_Model):
     nofile: int
 
 
+class Build(_Model):
+    """The copy of fastload that measured: what `fastload --version` prints beside the version."""
+
+    commit: str | None
+    """The commit the native module was built from; null where the build was not told."""
+    native: str | None
+    """The native core and its compiler."""
+    kernels: str | None
+    """How the statistics kernels came about: compiled ahead and for which processor, or by which numba just in time."""
+    python: str
+    libc: str | None
+    frozen: bool
+    """Whether it was the one file that brings its own interpreter."""
+
+
 class Run(_Model):
     """What was run, where and when."""
 
@@ -92,6 +107,8 @@ class Run(_Model):
     """Why the load ended before its time; null when it did not."""
     steady: str | None = None
     """What the search for the steady part of the load found; null when it was not asked for."""
+    build: Build | None = None
+    """Null in results of versions that did not tell."""
 
 
 class StampError(_Model):

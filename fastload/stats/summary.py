@@ -14,6 +14,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fastload.build import BuildFacts
 from fastload.samples.layout import RECORD_SHORTENED, Outcome
 from fastload.stats import kernels as k
 from fastload.stats import metrics
@@ -23,6 +24,7 @@ from fastload.stats.facts import Counts, RunFacts, WorkerFacts
 from fastload.stats.histogram import merge
 from fastload.stats.metrics import METRICS, Records
 from fastload.stats.result import (
+    Build,
     Clock,
     Endpoint,
     ErrorGroup,
@@ -110,6 +112,18 @@ def _run(facts: RunFacts) -> Run:
         interrupted=facts.interrupted,
         stop_reason=facts.stop_reason,
         steady=facts.steady,
+        build=None if facts.build is None else _build(facts.build),
+    )
+
+
+def _build(build: BuildFacts) -> Build:
+    return Build(
+        commit=build.commit,
+        native=build.native,
+        kernels=build.kernels,
+        python=build.python,
+        libc=build.libc,
+        frozen=build.frozen,
     )
 
 

@@ -30,9 +30,9 @@ from fastload.samples.layout import (
     Outcome,
 )
 from fastload.stats.collector import Collector
+from fastload.stats.compiled import Kernels
 from fastload.stats.facts import HostFacts, RunFacts, UserSample, WorkerFacts
 from fastload.stats.histogram import bucket_index
-from fastload.stats.kernels import Kernels
 
 SECOND = 1_000_000_000
 MS = 1_000_000
@@ -44,7 +44,7 @@ END = EPOCH + 12 * SECOND
 
 @cache
 def compiled() -> Future[Kernels]:
-    """Return the kernels, compiled once for all tests."""
+    """Return the kernels of this build, loaded once for all tests."""
     future: Future[Kernels] = Future()
     future.set_result(Kernels.load())
     return future
@@ -196,9 +196,14 @@ def facts(
     return replace(usual, **changes)
 
 
-def collected(rows: Iterable[dict[str, Any]] = (), tokens: Iterable[Token] = (), endpoints: int = 1) -> Collector:
-    """Return a finished collector that was given `rows` and `tokens`."""
-    collector = Collector(EPOCH, endpoints, compiled())
+def collected(
+    rows: Iterable[dict[str, Any]] = (),
+    tokens: Iterable[Token] = (),
+    endpoints: int = 1,
+    kernels: Future[Kernels] | None = None,
+) -> Collector:
+    """Return a finished collector that was given `rows` and `tokens`; None = with the kernels of this build."""
+    collector = Collector(EPOCH, endpoints, kernels or compiled())
     collector.set_window(*WINDOW)
     collector.add_tokens(words(tokens))
     collector.add_records(records(*rows))

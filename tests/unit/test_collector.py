@@ -10,20 +10,20 @@ import pytest
 from fastload.samples.layout import Outcome
 from fastload.stats import kernels as k
 from fastload.stats.collector import Collector
-from fastload.stats.kernels import Kernels
+from fastload.stats.compiled import Kernels
 from tests.unit.stats_oracle import EPOCH, MS, SECOND, WINDOW, Token, collected, compiled, failed, record, records, words
 
 
-def test_tokens_before_the_kernels_are_ready_are_binned_later() -> None:
+def test_tokens_before_the_kernels_are_ready_are_binned_later(kernels: Future[Kernels]) -> None:
     """Samples that come while the kernels compile are copied, survive the ring being overwritten, and all count."""
-    kernels: Future[Kernels] = Future()
-    collector = Collector(EPOCH, 1, kernels)
+    later: Future[Kernels] = Future()
+    collector = Collector(EPOCH, 1, later)
     collector.set_window(*WINDOW)
     ring = words([Token(2 * SECOND, 7 * MS), Token(3 * SECOND, 9 * MS)])
     collector.add_tokens(ring)
     ring[:] = 0
     assert collector.total(k.EVENTS) == 0
-    kernels.set_result(compiled().result())
+    later.set_result(kernels.result())
     collector.add_tokens(words([Token(4 * SECOND, 8 * MS)]))
     collector.finish()
     _, moments = collector.gaps()
@@ -41,10 +41,10 @@ def test_kernels_that_cannot_compile_are_an_error() -> None:
         Collector(EPOCH, 1, kernels).finish()
 
 
-def test_an_unknown_endpoint_is_an_error() -> None:
+def test_an_unknown_endpoint_is_an_error(kernels: Future[Kernels]) -> None:
     """A sample that names an endpoint the run does not have is corrupt."""
     with pytest.raises(ValueError, match="endpoint"):
-        collected(tokens=[Token(SECOND, 1, endpoint=1)], endpoints=1)
+        collected(tokens=[Token(SECOND, 1, endpoint=1)], endpoints=1, kernels=kernels)
 
 
 def test_the_window_cannot_move_under_samples() -> None:
@@ -72,7 +72,7 @@ def test_no_records_is_an_empty_array() -> None:
     assert len(Collector(EPOCH, 1, compiled()).records()) == 0
 
 
-def test_live_numbers_of_the_last_seconds() -> None:
+def test_live_numbers_of_the_last_seconds(kernels: Future[Kernels]) -> None:
     """Rates and quantiles look at the last 3 s; totals at everything."""
     old = [record(sent_ns=EPOCH + 1 * SECOND, first_token_ns=EPOCH + 1 * SECOND + 900 * MS)] * 50
     new = [
@@ -81,7 +81,7 @@ def test_live_numbers_of_the_last_seconds() -> None:
     bad = [failed(Outcome.RESET), failed(Outcome.HTTP_5XX, 503), failed(Outcome.RESET), failed(Outcome.CANCELLED)]
     tokens = [Token(8 * SECOND + i * MS, 20 * MS, first=i == 0) for i in range(600)]
     tokens += [Token(7 * SECOND, 500, coalesced=True)] * 300 + [Token(1 * SECOND, 400 * MS)] * 1000
-    live = collected([*old, *new, *bad], tokens).snapshot(EPOCH + 10 * SECOND)
+    live = collected([*old, *new, *bad], tokens, kernels=kernels).snapshot(EPOCH + 10 * SECOND)
 
     assert (live.completed, live.failed, live.cancelled) == (80, 3, 1)
     assert live.errors == {"reset": 2, "http_5xx": 1}

@@ -27,6 +27,7 @@ LEVELS: Final[dict[str, int]] = {
     "samples": 2,
     "plan": 1,
     "clock": 1,
+    "build": 1,
     "errors": 0,
     "_native": 0,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fastload.samples.layout import HISTOGRAM_BUCKETS
+from fastload.stats import compiled as loading
 from fastload.stats import kernels as k
+from fastload.stats.compiled import Kernels
 from fastload.stats.seconds import POOL_ROWS, SecondHistograms, coarse_midpoints
-from tests.unit.stats_oracle import SECOND, Token, collected, compiled, counts, nearest_rank, words
+from tests.unit.stats_oracle import SECOND, Token, collected, counts, nearest_rank, words
 
 ENDPOINTS = 3
 tokens = st.builds(
@@ -41,9 +44,9 @@ def in_window(token: Token) -> bool:
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(tokens, max_size=60))
-def test_binning_equals_a_plain_loop(stream: list[Token]) -> None:
+def test_binning_equals_a_plain_loop(kernels: Future[Kernels], stream: list[Token]) -> None:
     """Histogram, sums, extremes and totals of every endpoint are those of the token list."""
-    collector = collected(tokens=stream, endpoints=ENDPOINTS)
+    collector = collected(tokens=stream, endpoints=ENDPOINTS, kernels=kernels)
 
     for endpoint in range(ENDPOINTS):
         mine = [token for token in stream if token.endpoint == endpoint]
@@ -64,9 +67,9 @@ def test_binning_equals_a_plain_loop(stream: list[Token]) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(tokens, max_size=60))
-def test_seconds_equal_a_plain_loop(stream: list[Token]) -> None:
+def test_seconds_equal_a_plain_loop(kernels: Future[Kernels], stream: list[Token]) -> None:
     """Events and coarse gaps are counted in the second of their stamp, window or not."""
-    seconds = collected(tokens=stream, endpoints=ENDPOINTS).seconds
+    seconds = collected(tokens=stream, endpoints=ENDPOINTS, kernels=kernels).seconds
 
     for second in range(95):
         mine = [token for token in stream if token.at_ns // SECOND == second]
@@ -78,12 +81,12 @@ def test_seconds_equal_a_plain_loop(stream: list[Token]) -> None:
             assert abs(found - gap) <= gap * 0.008
 
 
-def test_a_rings_worth_of_realistic_gaps_agrees_with_numpy() -> None:
+def test_a_rings_worth_of_realistic_gaps_agrees_with_numpy(kernels: Future[Kernels]) -> None:
     """200,000 lognormal gaps over 10 s: counts and exact sums equal numpy's."""
     rng = np.random.default_rng(7)
     gaps = rng.lognormal(17, 0.6, 200_000).astype(np.uint64)
     stamps = np.sort(rng.integers(1 * SECOND, 11 * SECOND, len(gaps))).astype(np.uint64)
-    collector = collected()
+    collector = collected(kernels=kernels)
     collector.add_tokens(np.column_stack([stamps, gaps]))
     histogram, moments = collector.gaps()
 
@@ -92,19 +95,19 @@ def test_a_rings_worth_of_realistic_gaps_agrees_with_numpy() -> None:
     assert (int(gaps.sum()), sum(gap * gap for gap in gaps.tolist())) == (moments.total, moments.total_of_squares)
 
 
-def test_sum_of_squares_is_exact_beyond_64_bits() -> None:
+def test_sum_of_squares_is_exact_beyond_64_bits(kernels: Future[Kernels]) -> None:
     """Three gaps of 78 h need 98 bits for their squares."""
     gap = 2**48 - 1
-    _, moments = collected(tokens=[Token(2 * SECOND, gap)] * 3).gaps()
+    _, moments = collected(tokens=[Token(2 * SECOND, gap)] * 3, kernels=kernels).gaps()
 
     assert moments is not None
     assert 3 * gap * gap == moments.total_of_squares
 
 
-def test_more_seconds_than_the_pool_holds_lose_nothing() -> None:
+def test_more_seconds_than_the_pool_holds_lose_nothing(kernels: Future[Kernels]) -> None:
     """Stragglers into seconds that were packed away are added to what was there."""
     far = [Token(second * SECOND, 1000 + second) for second in range(3 * POOL_ROWS)]
-    seconds = collected(tokens=[*far, *reversed(far), *far[::7]]).seconds
+    seconds = collected(tokens=[*far, *reversed(far), *far[::7]], kernels=kernels).seconds
 
     for second in range(3 * POOL_ROWS):
         expected = 3 if second % 7 == 0 else 2
@@ -113,10 +116,10 @@ def test_more_seconds_than_the_pool_holds_lose_nothing() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=50))
-def test_bin_values_equals_a_plain_loop(values: list[int]) -> None:
+def test_bin_values_equals_a_plain_loop(kernels: Future[Kernels], values: list[int]) -> None:
     """Plain values land where the array version puts them; none is refused."""
     histogram = np.zeros(HISTOGRAM_BUCKETS, dtype=np.uint64)
-    done = compiled().result().bin_values(np.array(values, dtype=np.uint64), histogram)
+    done = kernels.result().bin_values(np.array(values, dtype=np.uint64), histogram)
 
     assert len(values) == done
     assert (counts(*values) == histogram).all()
@@ -124,30 +127,30 @@ def test_bin_values_equals_a_plain_loop(values: list[int]) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=100))
-def test_quantile_buckets_are_nearest_ranks(values: list[int]) -> None:
+def test_quantile_buckets_are_nearest_ranks(kernels: Future[Kernels], values: list[int]) -> None:
     """With one bucket per value the kernel finds the element that exact fractions pick."""
     histogram = np.bincount(values, minlength=41).astype(np.uint64)
     qs = ["0.5", "0.9", "0.99"]
     ranks = np.array([-(-len(values) * int(float(q) * 100) // 100) for q in qs], dtype=np.uint64)
     out = np.zeros(3, dtype=np.int64)
-    compiled().result().quantile_buckets(histogram, ranks, out)
+    kernels.result().quantile_buckets(histogram, ranks, out)
 
     assert [nearest_rank(values, q) for q in qs] == out.tolist()
 
 
-def test_ranks_beyond_the_end_are_marked() -> None:
+def test_ranks_beyond_the_end_are_marked(kernels: Future[Kernels]) -> None:
     """A rank larger than the count has no bucket."""
     out = np.zeros(2, dtype=np.int64)
-    found = compiled().result().quantile_buckets(np.array([0, 2], dtype=np.uint64), np.array([2, 3], dtype=np.uint64), out)
+    found = kernels.result().quantile_buckets(np.array([0, 2], dtype=np.uint64), np.array([2, 3], dtype=np.uint64), out)
 
     assert (found, out.tolist()) == (1, [1, -1])
 
 
-def test_a_read_only_ring_can_be_binned() -> None:
+def test_a_read_only_ring_can_be_binned(kernels: Future[Kernels]) -> None:
     """The kernels only read the samples, so a read-only mapping will do."""
     view: NDArray[np.uint64] = words([Token(2 * SECOND, 5)])
     view.flags.writeable = False
-    collector = collected()
+    collector = collected(kernels=kernels)
     collector.add_tokens(view)
 
     assert collector.total(k.EVENTS) == 1
@@ -201,7 +204,7 @@ def test_a_cache_directory_is_set_only_where_numba_finds_none(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     numba = FakeNumba(needs_directory)
 
-    assert k._cache_is_usable(cast("ModuleType", numba))
+    assert loading._cache_is_usable(cast("ModuleType", numba))
     assert (str(tmp_path / "fastload" / "numba") if needs_directory else "") == numba.config.CACHE_DIR
 
 
@@ -210,4 +213,4 @@ def test_where_nothing_can_be_written_nothing_is_cached(tmp_path: Path, monkeypa
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
 
-    assert not k._cache_is_usable(cast("ModuleType", FakeNumba(True)))
+    assert not loading._cache_is_usable(cast("ModuleType", FakeNumba(True)))
