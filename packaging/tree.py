@@ -75,6 +75,16 @@ def strip_debug(tree: Path, strip: str) -> None:
             thin.unlink(missing_ok=True)
 
 
+def forget_paths(tree: Path, patchelf: str) -> None:
+    """Take out the directories of the build machine in which libraries would be looked for, as pyenv's Python has them."""
+    for path in elf_files(tree):
+        known = subprocess.run([patchelf, "--print-rpath", path], check=True, capture_output=True, text=True).stdout.strip()
+        kept = [place for place in known.split(":") if place.startswith("$ORIGIN")]
+        if known and ":".join(kept) != known:
+            change = ["--set-rpath", ":".join(kept)] if kept else ["--remove-rpath"]
+            subprocess.run([patchelf, *change, path], check=True)
+
+
 def loader_of(program: Path) -> Path:
     """Return the dynamic loader the program was linked with."""
     data = program.read_bytes()
@@ -128,6 +138,7 @@ if __name__ == "__main__":
     where, what, patch, thin_with = Path(sys.argv[1]), *sys.argv[2:5]
     # The program's own archive is behind its end: strip would lose it, and patchelf keeps it.
     strip_debug(where / "_internal", thin_with)
+    forget_paths(where / "_internal", patch)
     bring_libc(where, where / what, patch)
     check_complete(where, patch)
     write_sums(where, what)
