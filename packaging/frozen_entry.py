@@ -4,6 +4,6 @@ from fastload.cli.frozen import prepare
 
 prepare()
 
-from fastload.cli.main import main
+from fastload.cli.main import main  # noqa: E402 - what it imports may need what was set up
 
 main()

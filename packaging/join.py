@@ -19,7 +19,7 @@ from typing import Final
 
 MAGIC: Final = b"FLTREE01"
 TRAILER: Final = struct.Struct("<8sQQQQqQQQII32s")
-"""payload at, its bytes, index bytes, tree bytes, time of the files, program's entry, loader's path at, room, index CRC, 0, SHA-256."""
+"""Payload at, its bytes, index bytes, tree bytes, time of the files, program's entry, loader's path at, room, index CRC, 0, hash."""
 MARK: Final = b"/@fastload-loader@"
 """What `tree.py` has patchelf write where the path of the dynamic loader goes; the launcher fills the real one in."""
 _PT_INTERP: Final = 3
@@ -95,7 +95,19 @@ def join(launcher: Path, tree: Path, program: str, out: Path, mtime_s: int, leve
         digest.update(struct.pack("<q", mtime_s))
         file.write(
             TRAILER.pack(
-                *(MAGIC, len(head), payload_bytes, len(text), tree_bytes, mtime_s, number, *slot, zlib.crc32(text), 0, digest.digest())
+                *(
+                    MAGIC,
+                    len(head),
+                    payload_bytes,
+                    len(text),
+                    tree_bytes,
+                    mtime_s,
+                    number,
+                    *slot,
+                    zlib.crc32(text),
+                    0,
+                    digest.digest(),
+                )
             )
         )
     out.chmod(0o755)

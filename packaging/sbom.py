@@ -20,7 +20,8 @@ TOOLS_ONLY: Final = frozenset({"pip", "setuptools", "altgraph", "packaging", "py
 """In the environment to freeze it, not in the file. PyInstaller's bootloader is in the file."""
 ASK: Final = """
 import json, platform, ssl, zlib
-print(json.dumps({"python": platform.python_version(), "openssl": ssl.OPENSSL_VERSION.split()[1], "zlib": zlib.ZLIB_RUNTIME_VERSION}))
+facts = {"python": platform.python_version(), "openssl": ssl.OPENSSL_VERSION.split()[1], "zlib": zlib.ZLIB_RUNTIME_VERSION}
+print(json.dumps(facts))
 """
 
 

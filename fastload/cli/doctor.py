@@ -41,7 +41,7 @@ def command(users: int | None) -> int:
 
 
 def _single_file() -> list[Check]:
-    """Compare what the single file has unpacked, byte by byte, with what it was built with; nothing to check in an installed copy."""
+    """Compare every file that was unpacked with the sum of the build; in an installed copy there is nothing to check."""
     if not getattr(sys, "frozen", False):
         return []
     from fastload.cli.frozen import damaged_files

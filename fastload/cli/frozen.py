@@ -57,7 +57,14 @@ def choose_certificates(environ: MutableMapping[str, str], bundled: Path, places
     """Name the authorities that every TLS connection trusts unless it has its own: the user's, else the host's, else ours."""
     if environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR"):
         return
-    environ["SSL_CERT_FILE"] = next((place for place in places if os.path.isfile(place) and os.path.getsize(place)), str(bundled))
+    environ["SSL_CERT_FILE"] = next((place for place in places if _holds_something(Path(place))), str(bundled))
+
+
+def _holds_something(file: Path) -> bool:
+    try:
+        return file.is_file() and file.stat().st_size > 0
+    except OSError:  # a directory on the way is not ours to enter
+        return False
 
 
 def names_localhost(hosts: Path) -> bool:

@@ -130,8 +130,15 @@ def test_first_runs_at_once(file: Path, tmp_path: Path) -> None:
 
 
 def test_environment(file: Path, tmp_path: Path) -> None:
-    """The host's loader variables do not reach the program, whose C library is another; the library path is kept under another name."""
-    env = {"LD_LIBRARY_PATH": "/opt/lib", "LD_PRELOAD": "", "LD_AUDIT": "", "_PYI_ARCHIVE_FILE": "/x", "_MEIPASS2": "/x", "KEPT": "1"}
+    """The host's loader variables do not reach the program, whose C library is another; the library path is kept aside."""
+    env = {
+        "LD_LIBRARY_PATH": "/opt/lib",
+        "LD_PRELOAD": "",
+        "LD_AUDIT": "",
+        "_PYI_ARCHIVE_FILE": "/x",
+        "_MEIPASS2": "/x",
+        "KEPT": "1",
+    }
     done = run(file, env=env | in_cache(tmp_path / "c"))
 
     assert set(said(done.stdout, "env")) == {
@@ -282,7 +289,9 @@ def damage_kind(tree: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "damage", [damage_size, damage_contents, damage_missing, damage_mode, damage_link, damage_kind], ids=lambda damage: damage.__name__
+    "damage",
+    [damage_size, damage_contents, damage_missing, damage_mode, damage_link, damage_kind],
+    ids=lambda damage: damage.__name__,
 )
 def test_damaged_tree(file: Path, tmp_path: Path, damage: Any) -> None:
     """A tree in which a file was changed is noticed at the next start, told of, and unpacked anew."""
@@ -292,7 +301,10 @@ def test_damaged_tree(file: Path, tmp_path: Path, damage: Any) -> None:
     again = run(file, env=in_cache(tmp_path / "c"))
 
     assert (repaired.returncode, again.returncode, again.stderr) == (0, 0, "")
-    assert repaired.stderr == f"fastload: note: the unpacked copy {only_tree(tmp_path / 'c')} was damaged ({what}); unpacking it anew\n"
+    assert (
+        repaired.stderr
+        == f"fastload: note: the unpacked copy {only_tree(tmp_path / 'c')} was damaged ({what}); unpacking it anew\n"
+    )
     assert (only_tree(tmp_path / "c") / "inside" / "text").read_bytes() == b"first"
 
 

@@ -13,7 +13,6 @@ from tests.binary.conftest import join
 from tests.binary.test_launcher import FAILED, make_tree, said
 
 
-
 def can_mount() -> bool:
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         return False
@@ -89,7 +88,9 @@ def test_read_only_cache_that_is_complete(file: Path, tmp_path: Path) -> None:
 
 def test_cache_of_root_serves_others(file: Path) -> None:
     """A cache that root has filled and nobody else can write is used by another user, who has no place of his own."""
-    script = 'set -e; mount -t tmpfs -o mode=755 none /mnt; cp "$0" /mnt/fastload; cd /mnt; FASTLOAD_CACHE=/mnt/c ./fastload >/dev/null'
+    script = (
+        'set -e; mount -t tmpfs -o mode=755 none /mnt; cp "$0" /mnt/fastload; cd /mnt; FASTLOAD_CACHE=/mnt/c ./fastload >/dev/null'
+    )
     script += "; chmod -R a+rX c; exec setpriv --reuid 12345 --clear-groups env -i FASTLOAD_CACHE=/mnt/c ./fastload"
     done = subprocess.run(["unshare", "-m", "sh", "-c", script, str(file)], capture_output=True, text=True, check=False, timeout=60)
 

@@ -18,7 +18,7 @@ import pytest
 import trustme
 
 from tests.binary.roots import PATIENCE_S, Root, entered, stop
-from tests.support.process import wait_until
+from tests.support.process import only_busy, wait_until
 
 FILE: Final = Path(os.environ.get("FASTLOAD_FILE", Path(__file__).parents[2] / "dist" / "fastload"))
 ROOTS: Final = [Path(text) for text in os.environ.get("FASTLOAD_ROOTS", "").split(":") if text]
@@ -89,13 +89,9 @@ def test_tls_load(root: Root, certificates: Path) -> None:
     """A load over TLS by the name localhost, which only the root's own hosts file may know, ends with what the mock counted."""
     with root.mock("--tls", "/tmp/chain.pem", "/tmp/key.pem", "--tokens", "20", "--ttft", "20ms", "--itl", "2ms") as (url, process):
         port = url.rpartition(":")[2]
-        root.run(
-            *("--host", f"https://localhost:{port}", "--cacert", str(certificates), "--users", "20", "--requests", "200"),
-            *("-o", "/tmp/tls", *NO_CHECKS),
-            expected=0,
-        )
+        flags = ("--host", f"https://localhost:{port}", "--cacert", str(certificates), "--users", "20", "--requests", "200")
+        summary = root.load("/tmp/tls", *flags)
         truth = stop(process)
-    summary = root.json("/tmp/tls/summary.json")
 
     assert (summary["requests"]["completed"], summary["requests"]["failed"]) == (200, 0)
     assert (truth["completed"], truth["tokens"]) == (200, summary["tokens"]["events"])
@@ -105,19 +101,18 @@ def test_unknown_authority(root: Root, certificates: Path) -> None:
     """A certificate of an authority that nobody named is refused before the load, exit 4: verification is really on."""
     with root.mock("--tls", "/tmp/chain.pem", "/tmp/key.pem") as (url, process):
         done = root.run("--host", url, "--users", "1", "--requests", "1", *NO_CHECKS, expected=4)
-        named = root.run("--host", url, "--users", "1", "--requests", "1", *NO_CHECKS, env={"SSL_CERT_FILE": str(certificates)})
+        named = root.load("/tmp/named", "--host", url, "--users", "1", "--requests", "1", env={"SSL_CERT_FILE": str(certificates)})
         stop(process)
 
     assert "certificate verify failed" in done.stderr
-    assert named.stderr == ""
+    assert named["requests"]["completed"] == 1
 
 
 def test_a_thousand_users(root: Root) -> None:
     """A thousand users get their answers, every token counted on both sides."""
     with root.mock("--tokens", "10", "--ttft", "200ms", "--itl", "5ms") as (url, process):
-        root.run("--host", url, "--users", "1000", "--requests", "3000", "-o", "/tmp/thousand", *NO_CHECKS, "--no-sampling")
+        summary = root.load("/tmp/thousand", "--host", url, "--users", "1000", "--requests", "3000")
         truth = stop(process)
-    summary = root.json("/tmp/thousand/summary.json")
 
     assert (summary["requests"]["completed"], summary["requests"]["failed"]) == (3000, 0)
     assert (truth["completed"], truth["tokens"]) == (3000, summary["tokens"]["events"])
@@ -159,19 +154,22 @@ def test_killed(root: Root) -> None:
 def test_few_files(root: Root) -> None:
     """With 256 open files a load that fits runs, and one that does not is refused with the number that would, exit 2."""
     with root.mock("--tokens", "5", "--ttft", "10ms", "--itl", "2ms") as (url, server):
-        root.run("--host", url, "--users", "100", "--requests", "200", "-o", "/tmp/few", *NO_CHECKS, files=256)
+        fits = root.load("/tmp/few", "--host", url, "--users", "100", "--requests", "200", files=256)
         refused = root.run("--host", url, "--users", "1000", "--requests", "1", *NO_CHECKS, files=256, expected=2)
         stop(server)
 
-    assert root.json("/tmp/few/summary.json")["requests"]["completed"] == 200
+    assert fits["requests"]["completed"] == 200
     assert re.search(r"limit is 256 .* run with --users \d+", refused.stderr)
 
 
 def test_demo(root: Root) -> None:
     """The demo starts its mock out of the same tree and finds both sides equal."""
-    done = root.run("demo", "--users", "5", "--requests", "50", "--ttft", "30ms", "--tokens", "20", "--realtime", "off", "--no-live")
+    flags = ("--users", "5", "--requests", "50", "--ttft", "30ms", "--tokens", "20", "--realtime", "off", "--no-live")
+    with root.started("demo", *flags, "-o", "/tmp/demo") as process:
+        out, err = process.communicate(timeout=PATIENCE_S)
 
-    assert re.search(r"requests\D+50\D+50\b", done.stdout)
+    assert process.returncode == 0 or only_busy(root.json("/tmp/demo/summary.json")), err
+    assert re.search(r"requests\D+50\D+50\b", out)
 
 
 def test_doctor_knows_the_tree(root: Root) -> None:
@@ -194,15 +192,14 @@ def test_against_the_package(root: Root, tmp_path: Path) -> None:
     """The same plan against the same mock gives the same counts and tokens with the file as with the Python package, the same plan
     hash, and latencies that lie within what the mock's own clock says of each.
     """
-    plan = ("--users", "10", "--requests", "300", "--input-tokens", "50", "--output-tokens", "30", "--seed", "7", *NO_CHECKS)
+    plan = ("--users", "10", "--requests", "300", "--input-tokens", "50", "--output-tokens", "30", "--seed", "7")
     with root.mock("--ttft", "50ms", "--itl", "5ms", "--tokens", "30") as (url, server):
-        root.run("--host", url, *plan, "-o", "/tmp/file")
+        ours = root.load("/tmp/file", "--host", url, *plan)
         first = truth_of(url)
         HTTPConnection("127.0.0.1", int(url.rpartition(":")[2])).request("POST", "/truth/reset")
-        package = [sys.executable, "-P", "-m", "fastload", "--host", url, *plan, "-o", str(tmp_path / "package")]
-        subprocess.run(package, check=True, timeout=PATIENCE_S, cwd=tmp_path)
+        package = [sys.executable, "-P", "-m", "fastload", "--host", url, *plan, *NO_CHECKS, "-o", str(tmp_path / "package")]
+        subprocess.run(package, check=False, timeout=PATIENCE_S, cwd=tmp_path)
         second = stop(server)
-    ours = root.json("/tmp/file/summary.json")
     theirs = json.loads((tmp_path / "package" / "summary.json").read_text())
 
     assert ours["requests"]["completed"] == theirs["requests"]["completed"] == 300

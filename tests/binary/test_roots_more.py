@@ -16,9 +16,9 @@ from typing import Final
 import pytest
 
 from tests.binary.roots import PATIENCE_S, Root, entered, stop
-from tests.binary.test_roots import CACHE, FILE, NO_CHECKS, ROOTS
+from tests.binary.test_roots import FILE, NO_CHECKS, ROOTS
 
-PLAN: Final = ("--users", "4", "--requests", "40", *NO_CHECKS)
+PLAN: Final = ("--users", "4", "--requests", "40")
 NAMESERVER: Final = "127.0.0.153"
 
 pytestmark = [
@@ -46,7 +46,7 @@ def url(root: Root) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def result(root: Root, url: str) -> str:
     """Return the directory of a result."""
-    root.run("--host", url, *PLAN, "-o", "/tmp/result")
+    root.load("/tmp/result", "--host", url, *PLAN)
     return "/tmp/result"
 
 
@@ -68,7 +68,7 @@ def test_markdown_report(root: Root, result: str) -> None:
 
 def test_compare(root: Root, url: str, result: str) -> None:
     """Two results of the same plan are compared."""
-    root.run("--host", url, *PLAN, "-o", "/tmp/second")
+    root.load("/tmp/second", "--host", url, *PLAN)
 
     assert "ttft" in root.run("compare", result, "/tmp/second").stdout.lower()
 
@@ -84,23 +84,21 @@ def test_yaml_plan(root: Root, url: str) -> None:
     """A plan is read from YAML."""
     text = f"targets: [{{url: '{url}'}}]\nload: {{users: 2, requests: 4}}\n"
     root.inside("/tmp/plan.yaml").write_text(text)
-    root.run("run", "--config", "/tmp/plan.yaml", "-o", "/tmp/yaml", *NO_CHECKS)
 
-    assert root.json("/tmp/yaml/summary.json")["requests"]["completed"] == 4
+    assert root.load("/tmp/yaml", "run", "--config", "/tmp/plan.yaml")["requests"]["completed"] == 4
 
 
 def test_search(root: Root, url: str) -> None:
     """A search for the highest load that meets an SLO ends with a result."""
     flags = ("--highest", "2", "--step-duration", "1s", "--confirm-duration", "1s", "--slo", "ttft.p99<10s")
-    root.run("search", "--host", url, *flags, *NO_CHECKS, "-o", "/tmp/search")
 
-    assert root.json("/tmp/search/summary.json")["search"]["steps"]
+    assert root.load("/tmp/search", "search", "--host", url, *flags)["search"]["steps"]
 
 
 def test_parquet_is_named(root: Root, url: str) -> None:
     """A Parquet file is refused in one line that says where it can be read, exit 2."""
     root.inside("/tmp/prompts.parquet").write_bytes(b"PAR1")
-    done = root.run("--host", url, "--prompts", "/tmp/prompts.parquet", *PLAN, expected=2)
+    done = root.run("--host", url, "--prompts", "/tmp/prompts.parquet", *PLAN, *NO_CHECKS, expected=2)
 
     assert "the single file does not bring it along - use the Python package: pip install 'fastload[parquet]'" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -108,7 +106,9 @@ def test_parquet_is_named(root: Root, url: str) -> None:
 
 def test_prometheus_and_the_processes_beside(root: Root, url: str) -> None:
     """The process beside the run starts out of the same tree, and the control process answers ctl."""
-    with root.started("--host", url, "--users", "2", "--duration", "30s", "--prometheus", "127.0.0.1:0", "--realtime", "off", "-o", "/tmp/watched") as run:
+    with root.started(
+        "--host", url, "--users", "2", "--duration", "30s", "--prometheus", "127.0.0.1:0", "--realtime", "off", "-o", "/tmp/watched"
+    ) as run:
         status = ""
         for _ in range(100):
             with root.started("ctl", "status") as asked:
@@ -162,21 +162,21 @@ def test_names_by_dns(root: Root, url: str) -> None:
     (etc / "resolv.conf").write_text(f"nameserver {NAMESERVER}\n")
     try:
         with names("127.0.0.1") as asked:
-            root.run("--host", f"http://model.example.test:{url.rpartition(':')[2]}", *PLAN, "-o", "/tmp/dns")
+            summary = root.load("/tmp/dns", "--host", f"http://model.example.test:{url.rpartition(':')[2]}", *PLAN)
     finally:
         if before is None:
             (etc / "resolv.conf").unlink()
         else:
             (etc / "resolv.conf").write_bytes(before)
 
-    assert root.json("/tmp/dns/summary.json")["requests"]["completed"] == 40
+    assert summary["requests"]["completed"] == 40
     assert any("example" in name for name in asked)
 
 
 def test_read_only_tmp() -> None:
     """A read-only /tmp does not matter where the home directory can be written."""
     with entered(ROOTS[0] / "root", FILE, tmp="ro") as root, root.mock("--tokens", "5") as (url, process):
-        root.run("--host", url, *PLAN)
+        root.load("/dev/shm/out", "--host", url, *PLAN)
         assert stop(process)["completed"] == 40
 
 
@@ -194,19 +194,20 @@ def test_nowhere_to_go() -> None:
 @pytest.mark.parametrize("tmp", ["exec", "noexec"])
 def test_as_in_a_container(tmp: str) -> None:
     """With a read-only root, no privileges and no home directory the file unpacks into /tmp, or /dev/shm where /tmp is noexec."""
-    with entered(ROOTS[0] / "root", FILE, tmp=tmp, read_only=True, user="65532:65532") as root:
-        with root.mock("--tokens", "5") as (url, process):
-            root.run("--host", url, *PLAN, "-o", "/tmp/out")
-            exe = os.readlink(f"/proc/{process.pid}/exe")
-            truth = stop(process)
-        completed = root.json("/tmp/out/summary.json")["requests"]["completed"]
+    with (
+        entered(ROOTS[0] / "root", FILE, tmp=tmp, read_only=True, user="65532:65532") as root,
+        root.mock("--tokens", "5") as (url, process),
+    ):
+        completed = root.load("/tmp/out", "--host", url, *PLAN)["requests"]["completed"]
+        exe = str(Path(f"/proc/{process.pid}/exe").readlink())
+        truth = stop(process)
 
     assert (completed, truth["completed"]) == (40, 40)
     assert ("/tmp/fastload-65532/" if tmp == "exec" else "/dev/shm/fastload-65532/") in exe
 
 
 def test_cache_in_the_image(tmp_path: Path) -> None:
-    """As the Containerfile does: a cache that root unpacked while the image was built serves an unprivileged user of a read-only root."""
+    """As the Containerfile does: a cache that root unpacked when the image was built serves a plain user of a read-only root."""
     place = ROOTS[0] / "root"
     with entered(place, FILE, extra=["/cache"]) as root:
         root.run("--version", env={"FASTLOAD_CACHE": "/cache"})
@@ -230,7 +231,8 @@ def test_host_programs_run_with_the_hosts_libraries(root: Root) -> None:
     script.chmod(0o755)
     try:
         with root.mock("--tokens", "20", "--itl", "50ms") as (url, process):
-            root.run("--host", url, "--users", "1", "--duration", "3s", "--nvidia-smi", *NO_CHECKS, env={"LD_LIBRARY_PATH": "/opt/host"})
+            flags = ("--users", "1", "--duration", "3s", "--nvidia-smi")
+            root.load("/tmp/gpu", "--host", url, *flags, env={"LD_LIBRARY_PATH": "/opt/host"})
             stop(process)
         seen = root.inside("/tmp/seen").read_text()
     finally:

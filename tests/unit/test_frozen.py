@@ -79,7 +79,7 @@ def test_our_certificates(tmp_path: Path) -> None:
     ],
 )
 def test_names_localhost(text: str, expected: bool, tmp_path: Path) -> None:
-    """localhost is known when a line that is no comment gives it an address (hosts(5))."""
+    """Localhost is known when a line that is no comment gives it an address (hosts(5))."""
     (tmp_path / "hosts").write_text(text)
 
     assert names_localhost(tmp_path / "hosts") is expected
@@ -99,7 +99,7 @@ def only_numbers(host: Any, *arguments: Any) -> list[Any]:
 
 @pytest.mark.parametrize("name", ["localhost", "LocalHost.", "mock.localhost", b"localhost"])
 def test_localhost_is_this_host(name: str | bytes) -> None:
-    """localhost and what is below it resolve to the loopback without any help."""
+    """Localhost and what is below it resolve to the loopback without any help."""
     found = knowing_localhost(only_numbers)(name, 80, type=socket.SOCK_STREAM)
 
     assert {info[4][0] for info in found} <= {"127.0.0.1", "::1"}
