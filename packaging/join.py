@@ -19,7 +19,7 @@ from typing import Final
 
 MAGIC: Final = b"FLTREE01"
 TRAILER: Final = struct.Struct("<8sQQQQqQQQII32s")
-"""Payload at, its bytes, index bytes, tree bytes, time of the files, program's entry, loader's path at, room, index CRC, 0, hash."""
+"""Payload at, its bytes, index bytes, tree bytes, time of the files, program's entry, loader's path at, room, CRC, 0, hash."""
 MARK: Final = b"/@fastload-loader@"
 """What `tree.py` has patchelf write where the path of the dynamic loader goes; the launcher fills the real one in."""
 _PT_INTERP: Final = 3

@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-TOOLS_ONLY: Final = frozenset({"pip", "setuptools", "altgraph", "packaging", "pyinstaller-hooks-contrib"})
-"""In the environment to freeze it, not in the file. PyInstaller's bootloader is in the file."""
+TOOLS_ONLY: Final = frozenset({"pip", "setuptools", "altgraph", "packaging", "pyinstaller-hooks-contrib", "pygments"})
+"""In the environment to freeze it, not in the file (`fastload.spec` leaves Pygments out). PyInstaller's bootloader is in."""
 ASK: Final = """
 import json, platform, ssl, zlib
 facts = {"python": platform.python_version(), "openssl": ssl.OPENSSL_VERSION.split()[1], "zlib": zlib.ZLIB_RUNTIME_VERSION}

@@ -17,7 +17,7 @@
 
 static bool fl_add(fl_candidate *c, const char *above, const char *below, const char *leaf) {
     bool fits = snprintf(c->above, sizeof c->above, "%s", above) < (int)sizeof c->above &&
-                snprintf(c->parent, sizeof c->parent, "%s%s", above, below) < (int)sizeof c->parent &&
+                snprintf(c->parent, sizeof c->parent, "%s%s", above[1] || !*below ? above : "", below) < (int)sizeof c->parent &&
                 snprintf(c->leaf, sizeof c->leaf, "%s", leaf) < (int)sizeof c->leaf;
     return fits;
 }
@@ -43,7 +43,7 @@ size_t fl_candidates(fl_candidate list[FL_CANDIDATES]) {
     if (at && *at == '/') n += fl_add(&list[n], at, "", "fastload");
     at = getenv("HOME");
     if (at && *at == '/') n += fl_add(&list[n], at, "/.cache", "fastload");
-    snprintf(own, sizeof own, "fastload-%u", (unsigned)geteuid());
+    snprintf(own, sizeof own, "fastload-cache-%u", (unsigned)geteuid());
     n += fl_add(&list[n], "/var/tmp", "", own);
     at = getenv("TMPDIR");
     if (at && *at == '/') n += fl_add(&list[n], at, "", own);

@@ -27,7 +27,7 @@ typedef struct {
 } fl_place;
 
 /* Fill in the candidates in the order they are tried and return their number: FASTLOAD_CACHE alone where it is set, else
-   $XDG_CACHE_HOME/fastload, ~/.cache/fastload, then fastload-UID in /var/tmp, $TMPDIR, /tmp and /dev/shm. */
+   $XDG_CACHE_HOME/fastload, ~/.cache/fastload, then fastload-cache-UID in /var/tmp, $TMPDIR, /tmp and /dev/shm. */
 size_t fl_candidates(fl_candidate list[FL_CANDIDATES]);
 
 /* Make and open a candidate. */

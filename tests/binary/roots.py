@@ -23,13 +23,13 @@ PATIENCE_S: Final = 90.0
 _MOUNTS: Final = """
 set -e
 mount --make-rprivate /
+[ -z "$3" ] || { mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; }
 mount -t tmpfs -o mode=755 none "$1"/dev
 mkdir "$1"/dev/shm
 mount -t tmpfs none "$1"/dev/shm
 for node in null zero urandom random; do touch "$1"/dev/$node; mount --bind /dev/$node "$1"/dev/$node; done
 mount -t proc none "$1"/proc
 mount -t tmpfs -o "mode=1777$2" none "$1"/tmp
-[ -z "$3" ] || { mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; }
 echo ready
 read -r _
 """

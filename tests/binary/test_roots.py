@@ -9,10 +9,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 import trustme
@@ -131,13 +130,14 @@ def test_interrupted(root: Root) -> None:
         truth = stop(server)
     summary = root.json("/tmp/interrupted/summary.json")
 
-    assert (process.returncode, summary["run"]["interrupted"]) == (0, 1)
+    assert process.returncode == 0 or only_busy(summary)
+    assert summary["run"]["interrupted"] == 1
     assert summary["requests"]["completed"] == truth["completed"]
     assert set(root.processes()) == before
 
 
 def test_killed(root: Root) -> None:
-    """SIGKILL of the supervisor leaves no process, and no file but the cache."""
+    """SIGKILL of the supervisor leaves no process and no file but the cache and its dead control socket, which the next run removes."""
     root.run("--version")
     processes, files = set(root.processes()), root.files(CACHE)
     with root.mock("--tokens", "500", "--ttft", "20ms", "--itl", "10ms") as (url, server):
@@ -146,9 +146,12 @@ def test_killed(root: Root) -> None:
             process.kill()
             process.communicate(timeout=PATIENCE_S)
         wait_until(lambda: set(root.processes()) == processes | {server.pid}, "a process of the killed run is left")
+        left = root.files(CACHE) - files
+        root.load("/tmp/after", "--host", url, "--users", "1", "--requests", "1")
         stop(server)
 
-    assert root.files(CACHE) == files
+    assert {Path(path).suffix for path in left} <= {".sock"}
+    assert root.files(CACHE, "/tmp/after/") == files
 
 
 def test_few_files(root: Root) -> None:
@@ -196,7 +199,8 @@ def test_against_the_package(root: Root, tmp_path: Path) -> None:
     with root.mock("--ttft", "50ms", "--itl", "5ms", "--tokens", "30") as (url, server):
         ours = root.load("/tmp/file", "--host", url, *plan)
         first = truth_of(url)
-        HTTPConnection("127.0.0.1", int(url.rpartition(":")[2])).request("POST", "/truth/reset")
+        with urlopen(Request(url + "/truth/reset", method="POST")):
+            pass
         package = [sys.executable, "-P", "-m", "fastload", "--host", url, *plan, *NO_CHECKS, "-o", str(tmp_path / "package")]
         subprocess.run(package, check=False, timeout=PATIENCE_S, cwd=tmp_path)
         second = stop(server)

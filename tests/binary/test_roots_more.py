@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import struct
 import subprocess
@@ -92,7 +91,7 @@ def test_search(root: Root, url: str) -> None:
     """A search for the highest load that meets an SLO ends with a result."""
     flags = ("--highest", "2", "--step-duration", "1s", "--confirm-duration", "1s", "--slo", "ttft.p99<10s")
 
-    assert root.load("/tmp/search", "search", "--host", url, *flags)["search"]["steps"]
+    assert root.load("/tmp/search", "search", "--host", url, *flags)["search"]["curve"]
 
 
 def test_parquet_is_named(root: Root, url: str) -> None:
@@ -187,7 +186,7 @@ def test_nowhere_to_go() -> None:
         done = root.run("--version", expected=125, env={"HOME": "/home/nobody"})
 
     assert done.stderr.count("\n") == 1
-    assert "/tmp/fastload-65532" in done.stderr
+    assert "/tmp/fastload-cache-65532" in done.stderr
     assert "set FASTLOAD_CACHE" in done.stderr
 
 
@@ -203,7 +202,7 @@ def test_as_in_a_container(tmp: str) -> None:
         truth = stop(process)
 
     assert (completed, truth["completed"]) == (40, 40)
-    assert ("/tmp/fastload-65532/" if tmp == "exec" else "/dev/shm/fastload-65532/") in exe
+    assert ("/tmp/fastload-cache-65532/" if tmp == "exec" else "/dev/shm/fastload-cache-65532/") in exe
 
 
 def test_cache_in_the_image(tmp_path: Path) -> None:
