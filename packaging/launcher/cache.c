@@ -21,6 +21,8 @@
 #define FL_LOCK_POLL_NS 10000000L
 /* Above the numbers that shells and service managers hand out. */
 #define FL_USE_FD 10
+/* Not a descriptor, and not the -1 of a file system without locks. */
+#define FL_PRUNED (-2)
 #define FL_SCRATCH ".gone-"
 #define FL_USE ".use"
 /* For locks and the directory, next to the files. */
@@ -32,25 +34,25 @@ static int fl_lock_open(int dir, const char *name) {
     return fd >= 0 ? fd : openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* Say that the tree is in use. Its file is touched: its age is that of the last start. */
+/* Say that the tree is in use; FL_PRUNED when somebody is removing it. Its file is touched: its age is that of the last start. */
 static int fl_use(int dir, const char *name) {
     char file[FL_TREE_NAME_BYTES + sizeof FL_USE];
     snprintf(file, sizeof file, "%s" FL_USE, name);
-    for (int attempt = 0; attempt < 3; attempt++) {
-        int fd = fl_lock_open(dir, file);
-        if (fd < 0) return -1;
-        struct stat held, named;
-        bool same = flock(fd, LOCK_SH) == 0 && fstat(fd, &held) == 0 && fstatat(dir, file, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-                    held.st_ino == named.st_ino;
-        if (same) {
-            futimens(fd, NULL);
-            int kept = fcntl(fd, F_DUPFD, FL_USE_FD); /* without close-on-exec: the program is to hold it */
-            close(fd);
-            return kept;
-        }
-        close(fd); /* removed between the opening and the lock: its tree was pruned */
+    int fd = fl_lock_open(dir, file);
+    if (fd < 0) return -1;
+    if (flock(fd, LOCK_SH | LOCK_NB) != 0) {
+        bool busy = errno == EWOULDBLOCK;
+        close(fd);
+        return busy ? FL_PRUNED : -1;
     }
-    return -1;
+    struct stat held, named;
+    int kept = FL_PRUNED; /* when the file was removed between the opening and the lock */
+    if (fstat(fd, &held) == 0 && fstatat(dir, file, &named, AT_SYMLINK_NOFOLLOW) == 0 && held.st_ino == named.st_ino) {
+        futimens(fd, NULL);
+        kept = fcntl(fd, F_DUPFD, FL_USE_FD); /* without close-on-exec: the program is to hold it */
+    }
+    close(fd);
+    return kept;
 }
 
 /* Take the place's lock; -1 without a reason where the file system knows none, which leaves the rename to decide. */
@@ -121,14 +123,16 @@ static void fl_prune(const fl_place *place, const char *own) {
     for (size_t i = FL_OTHERS_KEPT; i < n; i++) fl_prune_one(place, others[i].name);
 }
 
-/* Unpack beside the place where the tree goes, then put it there. Call it with the lock. */
-static bool fl_make(const fl_payload *p, const fl_place *place, const char *name, const fl_why *damage, fl_why *why) {
+/* Unpack beside the place where the tree goes, then put it there. Call it with the lock, or where there are none. */
+static bool fl_make(const fl_payload *p, const fl_place *place, const char *name, bool locked, const fl_why *damage, fl_why *why) {
     char made[64], old[64];
-    snprintf(made, sizeof made, FL_SCRATCH "made-%ld", (long)getpid());
-    snprintf(old, sizeof old, FL_SCRATCH "old-%ld", (long)getpid());
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now); /* containers that share a cache have the same process ids */
+    snprintf(made, sizeof made, FL_SCRATCH "made-%ld-%ld", (long)getpid(), now.tv_nsec);
+    snprintf(old, sizeof old, FL_SCRATCH "old-%ld-%ld", (long)getpid(), now.tv_nsec);
     if (damage->used) fl_note("the unpacked copy %s/%s was damaged (%s); unpacking it anew", place->path, name, damage->text);
     if (damage->used && renameat(place->fd, name, place->fd, old) != 0) return fl_because_errno(why, place->path), false;
-    fl_prune(place, name);
+    if (locked) fl_prune(place, name);
     mode_t mask = umask(077);
     fl_why trouble = {0};
     bool done = fl_place_has_room(place, p->tree_bytes + FL_SPARE_BYTES, &trouble) && fl_tree_unpack(p, place, made, name, &trouble);
@@ -152,7 +156,7 @@ bool fl_cache_get(const fl_payload *p, const fl_place *place, char path[PATH_MAX
     if (snprintf(path, PATH_MAX, "%s/%s", place->path, name) >= PATH_MAX) return fl_because(why, "%s: path too long", place->path), false;
     bool there = faccessat(place->fd, name, F_OK, 0) == 0;
     *use = there ? fl_use(place->fd, name) : -1;
-    bool good = there && fl_tree_is_good(p, place, name, deep, &damage);
+    bool good = there && *use != FL_PRUNED && fl_tree_is_good(p, place, name, deep, &damage);
     if (good) return true;
     if (*use >= 0) close(*use);
     *use = -1;
@@ -160,7 +164,7 @@ bool fl_cache_get(const fl_payload *p, const fl_place *place, char path[PATH_MAX
     int lock = fl_lock(place, &trouble);
     if (lock < 0 && trouble.used) return fl_because(why, "%s", trouble.text), false;
     damage = (fl_why){0};
-    good = fl_tree_is_good(p, place, name, deep, &damage) || fl_make(p, place, name, &damage, why);
+    good = fl_tree_is_good(p, place, name, deep, &damage) || fl_make(p, place, name, lock >= 0, &damage, why);
     if (good) *use = fl_use(place->fd, name);
     if (lock >= 0) close(lock);
     return good;

@@ -137,7 +137,7 @@ def test_interrupted(root: Root) -> None:
 
 
 def test_killed(root: Root) -> None:
-    """SIGKILL of the supervisor leaves no process and no file but the cache and its dead control socket, which the next run removes."""
+    """SIGKILL of the supervisor leaves no process and no file but the cache and a dead control socket that the next run removes."""
     root.run("--version")
     processes, files = set(root.processes()), root.files(CACHE)
     with root.mock("--tokens", "500", "--ttft", "20ms", "--itl", "10ms") as (url, server):
