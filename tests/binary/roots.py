@@ -1,17 +1,18 @@
 """A root directory with nothing but the one file, entered through a mount namespace of its own.
 
 Knows mounts, chroot and the host's /proc, by which it looks in from outside. Invariant: everything a root was given is gone with
-its namespace, apart from the root's own directory, which is put back as it was.
+its namespace; what is entered is a copy of hard links, so a file of the root may be replaced but not written to.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any, Final
 from tests.support.process import INVALID, only_busy
 
 PATIENCE_S: Final = 90.0
+_NUMBERS: Final = itertools.count()
 _MOUNTS: Final = """
 set -e
 mount --make-rprivate /
@@ -154,31 +156,35 @@ def stop(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 @contextmanager
 def entered(
-    path: Path, file: Path, *, tmp: str = "", read_only: bool = False, user: str = "0:0", extra: Sequence[str] = ()
+    origin: Path, file: Path, *, tmp: str = "", read_only: bool = False, user: str = "0:0", cache: Path | None = None
 ) -> Iterator[Root]:
-    """Enter a root that gets the file.
+    """Enter a copy of a root that gets the file.
 
     Args:
-        path: the root.
+        origin: the root.
         file: the one file.
         tmp: more mount options of /tmp.
         read_only: whether the root itself is.
         user: who runs the file there.
-        extra: directories that are removed from the root afterwards.
+        cache: what becomes /cache in it.
     """
-    shutil.copyfile(file, path / "fastload")
-    (path / "fastload").chmod(0o755)
-    command = ["unshare", "--mount", "sh", "-c", _MOUNTS, "sh", str(path), tmp and f",{tmp}", "ro" if read_only else ""]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        try:
-            assert holder.stdout is not None
-            assert holder.stdout.readline() == "ready\n"
-            root = Root(path, holder.pid, user)
-            yield root
-            for pid in root.processes():
-                os.kill(pid, signal.SIGKILL)
-        finally:
-            holder.communicate("\n")
-            for name in ("/.cache", *extra):
-                shutil.rmtree(f"{path}{name}", ignore_errors=True)
-            (path / "fastload").unlink()
+    path = origin.parent / f"entered-{os.getpid()}-{next(_NUMBERS)}"
+    subprocess.run(["cp", "-al", origin, path], check=True)
+    try:
+        shutil.copyfile(file, path / "fastload")
+        (path / "fastload").chmod(0o755)
+        if cache is not None:
+            subprocess.run(["cp", "-a", cache, path / "cache"], check=True)
+        command = ["unshare", "--mount", "sh", "-c", _MOUNTS, "sh", str(path), tmp and f",{tmp}", "ro" if read_only else ""]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            try:
+                assert holder.stdout is not None
+                assert holder.stdout.readline() == "ready\n"
+                root = Root(path, holder.pid, user)
+                yield root
+                for pid in root.processes():
+                    os.kill(pid, signal.SIGKILL)
+            finally:
+                holder.communicate("\n")
+    finally:
+        shutil.rmtree(path)
