@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import trustme
 
-from tests.binary.roots import PATIENCE_S, Root, entered, stop
+from tests.binary.roots import PATIENCE_S, Root, entered, fault_of_the_box, stop
 from tests.binary.test_roots import FILE, NO_CHECKS, ROOTS
-from tests.support.process import only_busy
 
 PLAN: Final = ("--users", "4", "--requests", "40")
 NAMESERVER: Final = "127.0.0.153"
@@ -119,7 +119,7 @@ def test_prometheus_and_the_processes_beside(root: Root, url: str) -> None:
         run.communicate(timeout=PATIENCE_S)
 
     assert "users" in status
-    assert run.returncode == 0 or only_busy(root.json("/tmp/watched/summary.json"))
+    assert run.returncode == 0 or fault_of_the_box(root.json("/tmp/watched/summary.json"))
 
 
 @contextmanager
@@ -163,6 +163,23 @@ def test_names_by_dns(root: Root, url: str) -> None:
 
     assert summary["requests"]["completed"] == 40
     assert any("example" in name for name in asked)
+
+
+def test_hosts_certificates() -> None:
+    """An authority that only the host's own store knows is trusted without a flag, wherever the distribution keeps the store."""
+    authority = trustme.CA()
+    mine = authority.issue_cert("localhost", "127.0.0.1")
+    with entered(ROOTS[0] / "root", FILE) as root:
+        store = root.inside("/etc/pki/tls/certs/ca-bundle.crt")
+        store.parent.mkdir(parents=True)
+        authority.cert_pem.write_to_path(str(store))
+        mine.cert_chain_pems[0].write_to_path(str(root.inside("/tmp/chain.pem")))
+        mine.private_key_pem.write_to_path(str(root.inside("/tmp/key.pem")))
+        with root.mock("--tokens", "5", "--tls", "/tmp/chain.pem", "/tmp/key.pem") as (url, process):
+            root.load("/tmp/out", "--host", url, *PLAN)
+            truth = stop(process)
+
+    assert truth["completed"] == 40
 
 
 def test_read_only_tmp() -> None:
