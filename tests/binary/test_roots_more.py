@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.request import urlopen
 
 import pytest
 import trustme
 
 from tests.binary.roots import PATIENCE_S, Root, entered, fault_of_the_box, stop
 from tests.binary.test_roots import FILE, NO_CHECKS, ROOTS
+from tests.support.process import wait_until
 
 PLAN: Final = ("--users", "4", "--requests", "40")
 NAMESERVER: Final = "127.0.0.153"
@@ -103,23 +105,36 @@ def test_parquet_is_named(root: Root, url: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_prometheus_and_the_processes_beside(root: Root, url: str) -> None:
-    """The process beside the run starts out of the same tree, and the control process answers ctl."""
-    with root.started(
-        "--host", url, "--users", "2", "--duration", "30s", "--prometheus", "127.0.0.1:0", "--realtime", "off", "-o", "/tmp/watched"
-    ) as run:
-        status = ""
-        for _ in range(100):
-            with root.started("ctl", "status") as asked:
-                out, _ = asked.communicate(timeout=PATIENCE_S)
-            if asked.returncode == 0:
-                status = out
-                break
+def test_the_processes_beside(root: Root, url: str) -> None:
+    """The process beside the run and the one that takes commands start out of the same tree: /metrics and ctl answer."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    flags = ("--users", "2", "--duration", "60s", "--prometheus", address, "--scrape", "auto", "--realtime", "off")
+    with root.started("--host", url, *flags, "-o", "/tmp/watched") as run:
+        wait_until(lambda: b"fastload_" in fetched(f"http://{address}/metrics"), "no metrics")
+        status = root.run("ctl", "status").stdout
         root.run("ctl", "stop")
         run.communicate(timeout=PATIENCE_S)
 
     assert "users" in status
     assert run.returncode == 0 or fault_of_the_box(root.json("/tmp/watched/summary.json"))
+
+
+def fetched(url: str) -> bytes:
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""
+
+
+def test_stress(root: Root, url: str) -> None:
+    """A ramp of loads ends with its result."""
+    flags = ("--lowest", "1", "--highest", "2", "--step", "1", "--step-duration", "1s")
+    with root.started("stress", "--host", url, *flags, *NO_CHECKS, "-o", "/tmp/stress") as process:
+        _, err = process.communicate(timeout=PATIENCE_S)
+
+    assert root.json("/tmp/stress/stress.json")["curve"], err
 
 
 @contextmanager
