@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from types import ModuleType
 
@@ -18,4 +19,8 @@ def optional_module(name: str, extra: str, purpose: str) -> ModuleType:
         return import_module(name)
     except ImportError:
         package = name.partition(".")[0]
-        raise FastloadError(f"{purpose} needs {package}, which is not installed", hint=f"pip install 'fastload[{extra}]'") from None
+        install = f"pip install 'fastload[{extra}]'"
+        if getattr(sys, "frozen", False):
+            why, hint = "the single file does not bring it along", f"use the Python package: {install}"
+            raise FastloadError(f"{purpose} needs {package}", why=why, hint=hint) from None
+        raise FastloadError(f"{purpose} needs {package}, which is not installed", hint=install) from None
