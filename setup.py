@@ -16,18 +16,20 @@ class BuildNative(build_ext):
     """Compiles the native module with what the environment names, always anew: an old object knows nothing of it."""
 
     def finalize_options(self) -> None:
-        """Add the macros and the object file to the extension that pyproject.toml describes."""
+        """Add the macros and the object file to the extension that pyproject.toml describes; an editable build comes here twice."""
         super().finalize_options()
         self.force = True
         kernels, commit = os.environ.get("FASTLOAD_KERNELS"), os.environ.get("FASTLOAD_COMMIT")
         for extension in self.extensions:
-            if kernels:
+            if kernels and kernels not in extension.extra_objects:
                 extension.define_macros.append(("FL_KERNELS", "1"))
                 extension.extra_objects.append(kernels)
             if commit:
                 if not commit.replace("-", "").isalnum():
                     raise SystemExit(f"FASTLOAD_COMMIT={commit!r} is not the name of a commit")
-                extension.define_macros.append(("FL_COMMIT", f'"{commit}"'))
+                macro = ("FL_COMMIT", f'"{commit}"')
+                if macro not in extension.define_macros:
+                    extension.define_macros.append(macro)
 
 
 setup(cmdclass={"build_ext": BuildNative})

@@ -46,6 +46,8 @@ COMPILER: Final[str]
 KERNELS: Final[str | None]
 """The processor level the linked kernels were compiled for; None: none are linked, and the three functions raise ImportError."""
 KERNELS_COMPILER: Final[str | None]
+KERNELS_SOURCE: Final[str | None]
+"""SHA-256 of the sources they were compiled from (`fastload.stats.kernels_source`)."""
 
 def shared_layout(token_capacity: int, record_capacity: int, /) -> dict[str, Any]: ...
 def layout_facts() -> dict[str, Any]: ...

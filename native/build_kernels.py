@@ -4,8 +4,8 @@
 
 needs numba and fastload's sources around this file, no built module: it runs in a checkout and in an unpacked sdist. `setup.py`
 links the object into `fastload._native` where FASTLOAD_KERNELS names it; `native/py_kernels.c` is its only caller. The object
-carries its own facts (`fl_kernels_target`, `fl_kernels_compiler`, `fl_kernels_lengths`), so that what is linked can say what it
-is, and the binding checks arrays against the very lengths the kernels were compiled with.
+carries its own facts (`fl_kernels_target`, `_compiler`, `_source`, `_lengths`), so that what is linked can say what it is, whoever
+loads it can tell old kernels from the sources, and the binding checks arrays against the very lengths they were compiled with.
 
 Invariant: the same sources and the same numba give the same bytes on every machine of one architecture: the processor is named,
 never looked up. The object needs no other symbol, neither Python's nor the C library's, and its own are hidden.
@@ -81,10 +81,13 @@ def _facts(llvm: Any, cpu: str, compiler: str) -> Any:
     """Return a module with nothing but what the object says of itself."""
     from fastload.samples.layout import HISTOGRAM_BUCKETS
     from fastload.stats import kernels as k
+    from fastload.stats.kernels_source import kernels_source
 
+    source = kernels_source()
+    assert source is not None, "the sources were just imported"
     lengths = (HISTOGRAM_BUCKETS, k.MOMENT_COLUMNS, k.TOTAL_COLUMNS, k.COARSE_BUCKETS)
     lines = [f"@fl_kernels_lengths = constant [{len(lengths)} x i64] [{', '.join(f'i64 {length}' for length in lengths)}]"]
-    for name, text in (("fl_kernels_target", cpu), ("fl_kernels_compiler", compiler)):
+    for name, text in (("fl_kernels_target", cpu), ("fl_kernels_compiler", compiler), ("fl_kernels_source", source)):
         lines.append(f'@{name} = constant [{len(text) + 1} x i8] c"{text}\\00"')
     return llvm.parse_assembly("\n".join(lines))
 

@@ -9,7 +9,7 @@
 #ifdef FL_KERNELS
 
 /* From the object; hidden there, as everything is in this library but PyInit. */
-extern const char fl_kernels_target[], fl_kernels_compiler[];
+extern const char fl_kernels_target[], fl_kernels_compiler[], fl_kernels_source[];
 extern const int64_t fl_kernels_lengths[4]; /* buckets of a histogram, columns of moments, columns of totals, coarse buckets */
 extern intptr_t fl_bin_tokens(const uint64_t *words, intptr_t n, intptr_t start, uint64_t begin, uint64_t end, uint64_t *gaps,
                               uint64_t *moments, uint64_t *totals, intptr_t endpoints, uint64_t *events, const int32_t *slots,
@@ -142,7 +142,7 @@ static PyObject *py_quantile_buckets(PyObject *module, PyObject *const *args, Py
 
 #else
 
-static const char *const fl_kernels_target = NULL, *const fl_kernels_compiler = NULL;
+static const char *const fl_kernels_target = NULL, *const fl_kernels_compiler = NULL, *const fl_kernels_source = NULL;
 
 static PyObject *py_not_linked(PyObject *module, PyObject *const *args, Py_ssize_t n) {
     (void)module, (void)args, (void)n;
@@ -171,7 +171,8 @@ static int py_add_text(PyObject *module, const char *name, const char *text) {
 }
 
 int py_kernels_add(PyObject *module) {
-    if (py_add_text(module, "KERNELS", fl_kernels_target) < 0 || py_add_text(module, "KERNELS_COMPILER", fl_kernels_compiler) < 0)
+    if (py_add_text(module, "KERNELS", fl_kernels_target) < 0 || py_add_text(module, "KERNELS_COMPILER", fl_kernels_compiler) < 0 ||
+        py_add_text(module, "KERNELS_SOURCE", fl_kernels_source) < 0)
         return -1;
     return PyModule_AddFunctions(module, py_kernels_functions);
 }

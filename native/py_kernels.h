@@ -4,7 +4,7 @@
 
 #include "py_binding.h"
 
-/* Add KERNELS, KERNELS_COMPILER, bin_tokens, bin_values and quantile_buckets to a module; 0, or -1 with an exception set.
+/* Add KERNELS, KERNELS_COMPILER, KERNELS_SOURCE, bin_tokens, bin_values and quantile_buckets to a module; 0, or -1 with an exception set.
  * Without a linked object the names are there too: KERNELS is None and a call raises ImportError. */
 int py_kernels_add(PyObject *module);
 

@@ -82,6 +82,20 @@ make_venv() {
     fi
 }
 
+# build_kernels: set `kernels` to the statistics kernels compiled ahead of time, so that no run waits for numba; see docs/build.md.
+build_kernels() {
+    local compilers
+    kernels=$root/build/kernels.o
+    mkdir -p "$root/build"
+    mapfile -t compilers < <("$venv/bin/python" -P -c '
+import sys, tomllib
+for wanted in tomllib.load(open(sys.argv[1], "rb"))["project"]["dependencies"]:
+    if wanted.startswith(("numba", "numpy")):
+        print(wanted)' "$root/pyproject.toml")
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${compilers[@]}"
+    PYTHON=$venv/bin/python bash "$root/scripts/build-kernels" "$kernels"
+}
+
 # install STAMP WHAT PIP_ARGUMENT...: install into .venv unless the stamp says that this very state was installed.
 install() {
     local stamp="$venv/fastload-$1" state=$2
@@ -93,7 +107,8 @@ install() {
     printf 'installing fastload into %s ...\n' "$venv" >&2
     rm -f "$venv"/fastload-*
     rm -rf "$root/build/temp."* "$root/build/lib."* # setuptools does not rebuild an object when only a header changed
-    (cd "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@")
+    build_kernels
+    (cd "$root" && FASTLOAD_KERNELS=$kernels "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@")
     printf '%s\n' "$state" >"$stamp"
 }
 
@@ -112,5 +127,5 @@ install_to_test() {
 }
 
 editable_state() {
-    fingerprint pyproject.toml setup.py native
+    fingerprint pyproject.toml setup.py native fastload/stats/kernels.py fastload/stats/kernels_source.py fastload/samples/layout.py
 }

@@ -1,7 +1,7 @@
 """The single file's own set-up, before any command: what a bare host lacks, and what the host's programs must not inherit.
 
-Called by `packaging/frozen_entry.py` only; an installed fastload never comes here. Knows the tree the launcher unpacked, nothing of
-commands. Invariant: on a host that has its own certificates and its own `localhost`, those are used.
+Called by `scripts/binary/frozen_entry.py` only; an installed fastload never comes here. Knows the tree the launcher unpacked,
+nothing of commands. Invariant: on a host that has its own certificates and its own `localhost`, those are used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 HOST_LIBRARIES: Final = "FASTLOAD_HOST_LD_LIBRARY_PATH"
 """Where the launcher keeps the host's library path."""
 SUMS: Final = "SHA256SUMS"
-"""In the root of the tree, in the form of sha256sum; written by `packaging/tree.py`."""
+"""In the root of the tree, in the form of sha256sum; written by `scripts/binary/tree.py`."""
 LOADER: Final = "lib/ld.so"
 CERTIFICATES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Gentoo, Arch, Alpine

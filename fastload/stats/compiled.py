@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastload import _native
+from fastload.errors import FastloadError
 from fastload.stats import kernels
+from fastload.stats.kernels_source import kernels_source
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 class LinkedKernels(Protocol):
     """A module that kernels compiled ahead of time are linked into."""
+
+    @property
+    def KERNELS_SOURCE(self) -> str | None:  # noqa: N802 - a constant there
+        """What `kernels_source` was when they were compiled."""
 
     @property
     def bin_tokens(self) -> Callable[..., int]:
@@ -55,7 +61,18 @@ class Kernels:
 
     @classmethod
     def linked(cls, module: LinkedKernels) -> Kernels:
-        """Return the kernels that were compiled ahead of time into a module, the native one but for tests; without numba."""
+        """Return the kernels that were compiled ahead of time into a module, the native one but for tests; without numba.
+
+        Raises:
+            FastloadError: they were compiled from other sources than those beside this file.
+        """
+        source = kernels_source()
+        if source is not None and source != module.KERNELS_SOURCE:
+            raise FastloadError(
+                "the kernels linked into the native module are older than fastload/stats/kernels.py",
+                why="they would not do what the source says",
+                hint="install again with scripts/test, or pip install .",
+            )
         return cls(module.bin_tokens, module.bin_values, module.quantile_buckets)
 
     @classmethod

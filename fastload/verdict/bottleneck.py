@@ -23,6 +23,8 @@ STEAL: Final = 0.02
 STEAL_INVALID: Final = 0.05
 """While a core is stolen its kernel stamps nothing either, so the wait looks like the server's: at 5 % it is in the p95 of every
 latency, and stamp lag cannot show it."""
+_STEAL_RESOLUTION_S: Final = 0.02
+"""The kernel counts steal in ticks of 10 ms (USER_HZ), and at either end of a span one may be in or out: less is not known."""
 MEMORY_LEFT: Final = 0.05
 """Below a twentieth of the memory the kernel drops caches and reads them again."""
 SWAPPED_PAGES: Final = 256
@@ -77,12 +79,14 @@ def doubts(summary: Summary, client: ClientSide | None) -> list[str]:
 
 
 def _measuring(summary: Summary, client: ClientSide | None) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
-    """Return (core, busy) and (core, steal) of the cores workers are pinned to; of all where one is pinned to none."""
+    """Return (core, busy) and (core, steal that is sure) of the cores workers are pinned to; of all where one is pinned to none."""
     if client is None:
         return [], []
     pinned = {worker.cpu for worker in summary.generator.workers}
     cores = [core for core in client.cores if None in pinned or not pinned or core.cpu in pinned]
-    return [(core.cpu, core.busy) for core in cores], [(core.cpu, core.steal) for core in cores]
+    span_s = client.to_s - client.from_s
+    unknown = _STEAL_RESOLUTION_S / span_s if span_s > 0 else 1.0
+    return [(core.cpu, core.busy) for core in cores], [(core.cpu, max(core.steal - unknown, 0.0)) for core in cores]
 
 
 def _client(summary: Summary, client: ClientSide) -> Iterator[str]:

@@ -11,10 +11,10 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-LAUNCHER_SOURCES: Final = sorted((ROOT / "packaging" / "launcher").glob("*.c"))
+LAUNCHER_SOURCES: Final = sorted((ROOT / "native" / "launcher").glob("*.c"))
 STRICT: Final = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 MARK: Final = "/@fastload-loader@".ljust(256, "/")
-"""What `packaging/join.py` takes for the place of the loader's path."""
+"""What `scripts/binary/join.py` takes for the place of the loader's path."""
 
 
 def compile_c(out: Path, sources: list[Path], *flags: str) -> None:
@@ -53,6 +53,6 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def join(launcher: Path, tree: Path, out: Path, epoch: int = 1_700_000_000) -> Path:
     """Make one file of the launcher and a tree."""
-    command = [sys.executable, str(ROOT / "packaging" / "join.py"), str(launcher), str(tree), "program", str(out), "1"]
+    command = [sys.executable, str(ROOT / "scripts" / "binary" / "join.py"), str(launcher), str(tree), "program", str(out), "1"]
     subprocess.run(command, check=True, env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch)})
     return out

@@ -26,7 +26,13 @@ PATIENCE_S: Final = 60.0
 """Bound of every wait: starting takes one to three seconds, ten on a box under full load."""
 INVALID: Final = 3
 _TRIES: Final = 3
-_BUSY: Final = ("requests left late", "sockets were read late", "gaps lost by late reads", "no kernel stamps here and")
+_BUSY: Final = (
+    "requests left late",
+    "sockets were read late",
+    "gaps lost by late reads",
+    "no kernel stamps here and",
+    "the hypervisor took core",
+)
 """Beginnings of the reasons that say the box was too busy, and nothing else, for a valid run."""
 
 

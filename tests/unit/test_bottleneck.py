@@ -28,7 +28,7 @@ def machine(busy: float = 0.3, steal: float = 0.0, **changes: Any) -> ClientSide
     """Return a quiet box of two cores; core 1, where nothing measures, is full."""
     cores = [CoreUse(cpu=0, busy=busy, busy_max=busy, steal=steal), CoreUse(cpu=1, busy=1.0, busy_max=1.0, steal=0.5)]
     quiet = {
-        "from_s": 0, "to_s": 1, "samples": 2, "cores": cores, "busy": busy, "steal_max": steal, "run_delay_s_per_s": None,
+        "from_s": 0, "to_s": 60, "samples": 2, "cores": cores, "busy": busy, "steal_max": steal, "run_delay_s_per_s": None,
         "pressure": 0, "memory_bytes": 1000, "memory_available_min_bytes": 600, "swapped_pages": 0, "rx_bytes_per_s": 0,
         "tx_bytes_per_s": 0, "rx_dropped": 0, "tx_dropped": 0, "segments_sent": 1000, "segments_retransmitted": 1, "gpus": [],
         "rows": [],
@@ -57,7 +57,7 @@ def server(ttft: float = 100, outside: float = 2, queue: float = 1, prefill: flo
         server=told(ttft), client_count=10, client_mean=ttft + outside, client_p50=1, client_p99=1, network_and_client=outside
     )
     usual = {
-        "engine": "vllm", "from_s": 0, "to_s": 1, "scrapes": 2, "latency_ms": {"ttft": seen},
+        "engine": "vllm", "from_s": 0, "to_s": 60, "scrapes": 2, "latency_ms": {"ttft": seen},
         "server_only_ms": {"queue": told(queue), "prefill": told(prefill)}, "output_tokens_per_s": 1, "input_tokens_per_s": 1,
         "preemptions": 0, "prefix_hit_ratio": None, "running_max": 4, "waiting_mean": 0.2, "waiting_max": 1, "kv_cache_max": 0.5,
         "notes": [], "rows": [],
@@ -173,3 +173,11 @@ def test_a_stolen_core_voids_the_run() -> None:
     (reason,) = doubts(run(), machine(steal=0.06))
 
     assert "took core 0 away for 6.0% of the time (limit 5%)" in reason
+
+
+@pytest.mark.parametrize(("span_s", "voided"), [(0.1, False), (0.5, False), (2.0, True)])
+def test_a_tick_of_steal_is_no_steal(span_s: float, voided: bool) -> None:
+    """Steal is counted in ticks of 10 ms: what two of them make of a short run is no finding, the same share of a long one is."""
+    short = machine(steal=0.08).model_copy(update={"to_s": span_s})
+
+    assert bool(doubts(run(), short)) == voided

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
@@ -15,10 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fastload.errors import FastloadError
 from fastload.samples.layout import HISTOGRAM_BUCKETS, HISTOGRAM_SUB_BITS
 from fastload.stats import compiled as loading
 from fastload.stats import kernels as k
 from fastload.stats.compiled import Kernels, load_in_background
+from fastload.stats.kernels_source import kernels_source
 from tests.support.linked_kernels import BUILDER, linked_kernels, run
 
 SECOND: Final = 1_000_000_000
@@ -373,3 +376,15 @@ def test_every_symbol_of_the_object_is_hidden(objects: list[Path]) -> None:
 
     assert {symbol[7] for symbol in symbols} >= {"fl_bin_tokens", "fl_bin_values", "fl_quantile_buckets", "fl_kernels_target"}
     assert {symbol[5] for symbol in symbols} == {"HIDDEN"}
+
+
+def test_kernels_of_other_sources_are_refused() -> None:
+    """Linked kernels that are older than the sources beside them would do what no source says: an error, with what to do."""
+    module = linked_kernels()
+    stale = SimpleNamespace(
+        **{name: getattr(module, name) for name in ("bin_tokens", "bin_values", "quantile_buckets")}, KERNELS_SOURCE="0" * 64
+    )
+
+    with pytest.raises(FastloadError, match="are older than fastload/stats/kernels.py"):
+        Kernels.linked(stale)
+    assert kernels_source() == module.KERNELS_SOURCE

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-/* Where `packaging/tree.py` puts the bundled dynamic loader. */
+/* Where `scripts/binary/tree.py` puts the bundled dynamic loader. */
 #define FL_INTERPRETER "lib/ld.so"
 
 static unsigned char fl_chunk[FL_CHUNK_BYTES];

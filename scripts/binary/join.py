@@ -1,6 +1,6 @@
 """Joins the launcher and a tree to one file: launcher, compressed file contents, index, trailer.
 
-    python packaging/join.py LAUNCHER TREE PROGRAM OUT [LEVEL]
+    python scripts/binary/join.py LAUNCHER TREE PROGRAM OUT [LEVEL]
 
 `launcher/payload.h` describes the layout, `launcher/payload.c` reads it. Knows nothing of PyInstaller or of what the tree holds.
 Invariant: the same launcher, tree contents and SOURCE_DATE_EPOCH give the same bytes, whatever the files' times, owners and order.

@@ -2,7 +2,7 @@
 
        launcher | contents of the files, in the index's order, as a zstd frame with a checksum | index | trailer
 
-   `packaging/join.py` writes it. Knows nothing of where a tree goes. Invariant: an index that was read holds only relative paths
+   `scripts/binary/join.py` writes it. Knows nothing of where a tree goes. Invariant: an index that was read holds only relative paths
    without "..", each below a directory named before it. */
 #ifndef FL_PAYLOAD_H
 #define FL_PAYLOAD_H

@@ -24,7 +24,7 @@ typedef struct {
     unsigned char sha256[32];
 } fl_trailer;
 
-static_assert(sizeof(fl_trailer) == 112, "packaging/join.py packs the trailer");
+static_assert(sizeof(fl_trailer) == 112, "scripts/binary/join.py packs the trailer");
 
 static bool fl_read_at(int fd, void *to, size_t n, uint64_t at) {
     unsigned char *p = to;

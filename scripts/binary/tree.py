@@ -1,6 +1,6 @@
 """Makes PyInstaller's tree independent of the host's C library: brings one along, with its dynamic loader and name services.
 
-    python packaging/tree.py PYINSTALLER_TREE PROGRAM PATCHELF STRIP
+    python scripts/binary/tree.py PYINSTALLER_TREE PROGRAM PATCHELF STRIP
 
 Knows nothing of fastload. Invariant: when it returns, every library that a file of the tree asks for is in the tree, the program's
 loader is a mark that `join.py` finds and the launcher replaces by the loader's real path, and SHA256SUMS holds the sum of every

@@ -1,6 +1,6 @@
 """Writes the one file's bill of materials, in CycloneDX JSON: the packages, and the native parts no package manager knows of.
 
-    python packaging/sbom.py PYTHON_OF_THE_ENVIRONMENT FROZEN_TREE OUT
+    python scripts/binary/sbom.py PYTHON_OF_THE_ENVIRONMENT FROZEN_TREE OUT
 
 The packages come from cyclonedx-bom, which reads the environment; the interpreter and the C libraries are asked themselves.
 Invariant: no time, no random number and no path of this machine is in it, so the same build writes the same bytes.
