@@ -385,6 +385,6 @@ def test_kernels_of_other_sources_are_refused() -> None:
         **{name: getattr(module, name) for name in ("bin_tokens", "bin_values", "quantile_buckets")}, KERNELS_SOURCE="0" * 64
     )
 
-    with pytest.raises(FastloadError, match="are older than fastload/stats/kernels.py"):
+    with pytest.raises(FastloadError, match="are older than"):
         Kernels.linked(stale)
     assert kernels_source() == module.KERNELS_SOURCE
