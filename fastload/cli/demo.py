@@ -25,6 +25,7 @@ _MOCK: Final = "Mock server"
 @option(_MOCK, "--tokens", metavar="N", type=int, default=100, help="Tokens of the mock's answers (100).")
 @plan_options
 @output_options
+@option("Result", "--no-html", is_flag=True, help="No report.html in -o DIR.")
 @control_options
 @click.pass_context
 def command(
@@ -35,6 +36,7 @@ def command(
     json_file: Path | None,
     no_live: bool,
     quiet: bool,
+    no_html: bool,
     control: str | None,
     web: str | None,
     control_token_env: str,
@@ -62,7 +64,7 @@ def command(
 
     # The plan is checked before the mock is started, with a stand-in for the port that is not known yet.
     draft = load_plan(config, {**flags, "host": ("http://127.0.0.1:1",)}, _DEFAULTS)
-    outputs = Outputs(out, json_file, live=not no_live, quiet=quiet)
+    outputs = Outputs(out, json_file, live=not no_live, quiet=quiet, page=not no_html)
     wanted = controls(control, control_token_env, no_control, web)
     check_plan(draft)
     check_outputs(outputs)

@@ -70,7 +70,7 @@ def measure(
         print_summary(summary, console)
         if outputs.out is not None:
             console.print(f"result in {outputs.out}", highlight=False, markup=False)
-    if outputs.out is not None:
+    if outputs.out is not None and outputs.page:
         add_page(outputs.out, quiet=outputs.quiet)
     if tokens is not None:
         store_tokens(tokens, facts, collector)

@@ -37,6 +37,8 @@ class Outputs:
     """File for the summary; `-` is stdout."""
     live: bool = True
     quiet: bool = False
+    page: bool = True
+    """Write `report.html` into `out`."""
     tokens: bool = False
     """Keep every token in `out`."""
     junit_file: Path | None = None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.command(cls=GroupedCommand, name="run", short_help="Load a server and report what was measured.")
 @plan_options
 @output_options
+@option("Result", "--no-html", is_flag=True, help="No report.html in -o DIR (fastload report DIR --html makes it later).")
 @option("Result", "--tokens", is_flag=True, help="Keep every token in -o DIR: tokens.parquet.")
 @option("Result", "--junit", metavar="FILE", type=FILE, help="Write the gates as JUnit XML; - is stdout.")
 @option("Result", "--dry-run", is_flag=True, help="Print the schedule and the first requests; send nothing.")
@@ -36,6 +37,7 @@ def command(
     json_file: Path | None,
     no_live: bool,
     quiet: bool,
+    no_html: bool,
     tokens: bool,
     junit: Path | None,
     dry_run: bool,
@@ -65,7 +67,7 @@ def command(
     from fastload.cli.outputs import Outputs
     from fastload.cli.telling import telling
 
-    outputs = Outputs(out, json_file, live=not no_live, quiet=quiet, tokens=tokens, junit_file=junit)
+    outputs = Outputs(out, json_file, live=not no_live, quiet=quiet, page=not no_html, tokens=tokens, junit_file=junit)
     wanted = controls(control, control_token_env, no_control, web)
     if len(plan.targets) > 1 and plan.contest.mode == "comparison":
         return _comparison(plan, outputs, sink, wanted)

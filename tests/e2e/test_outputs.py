@@ -36,7 +36,7 @@ def test_directory_holds_summary_and_requests(server: Mock, tmp_path: Path) -> N
     """`-o` leaves a summary that is valid by the schema, and a table with one row per request; `--quiet` prints nothing."""
     done = run(tmp_path, "--host", server.url, *SMALL)
     jsonschema.validate(done.summary, json.loads(SCHEMA.read_text()))
-    assert {path.name for path in done.out.iterdir()} - {"report.html"} == {
+    assert {path.name for path in done.out.iterdir()} == {
         "histograms.hlog",
         "histograms.npz",
         "requests.csv",
@@ -45,6 +45,13 @@ def test_directory_holds_summary_and_requests(server: Mock, tmp_path: Path) -> N
     assert sorted(int(row["request_id"]) for row in done.rows) == list(range(9))
     assert {row["outcome"] for row in done.rows} == {"completed"}
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_directory_holds_the_page(server: Mock, tmp_path: Path) -> None:
+    """Where plotly is installed `-o` leaves report.html too, unless `--no-html` says otherwise."""
+    pytest.importorskip("plotly", reason="the HTML report needs the extra fastload[report]")
+    done = run(tmp_path, "--host", server.url, *SMALL, page=True)
+    assert "</html>" in (done.out / "report.html").read_text()
 
 
 def test_stored_result_can_be_printed_again(server: Mock, tmp_path: Path) -> None:

@@ -110,6 +110,11 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
         running.finish(expected=130)
     assert {path.name for path in Path("/dev/shm").iterdir()} - before == set()
     page = {"report.html"}  # only where plotly is installed
-    assert {path.name for path in running.out.iterdir()} - page == {"requests.csv", "summary.json"}
+    assert {path.name for path in running.out.iterdir()} - page == {
+        "histograms.hlog",
+        "histograms.npz",
+        "requests.csv",
+        "summary.json",
+    }
     with pytest.raises(ProcessLookupError):
         os.killpg(group, 0)

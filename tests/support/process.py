@@ -132,6 +132,7 @@ def run(
     expected: int = 0,
     before: Callable[[], object] | None = None,
     quiet: bool = True,
+    page: bool = False,
     **options: Any,
 ) -> Finished:
     """Run a load with its result in a new directory below `directory`.
@@ -144,6 +145,7 @@ def run(
         expected: the exit code it must have.
         before: called before each try, to zero what a server counts.
         quiet: print no report.
+        page: write report.html as well, which takes half a second.
         options: what else `fastload` takes.
     """
     for tries_left in reversed(range(_TRIES)):
@@ -151,7 +153,9 @@ def run(
             before()
         out = Path(tempfile.mkdtemp(dir=directory))
         try:
-            return fastload(*arguments, "-o", str(out), *(["--quiet"] if quiet else []), expected=expected, out=out, **options)
+            measures = arguments[0] in ("run", "demo") or arguments[0].startswith("-")
+            less = [*(["--quiet"] if quiet else []), *(["--no-html"] if measures and not page else [])]
+            return fastload(*arguments, "-o", str(out), *less, expected=expected, out=out, **options)
         except AssertionError:
             path = out / "summary.json"
             if not tries_left or expected == INVALID or not path.exists() or not only_busy(object_of(path.read_text())):
