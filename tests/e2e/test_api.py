@@ -139,7 +139,7 @@ def test_prints_nothing_and_keeps_what_the_command_keeps(server: Mock, tmp_path:
     """Nothing is printed; the directory holds the command's files, whose summary reads back equal to the one returned."""
     summary = run(plan_of(server), out=tmp_path / "ours")
     assert capfd.readouterr() == ("", "")
-    done = command(tmp_path, "--host", server.url, "--model", "mock", "--users", "3", "--requests", "12")
+    done = command(tmp_path, "--host", server.url, "--model", "mock", "--users", "3", "--requests", "12", page=True)
     ours, theirs = ({path.name for path in place.iterdir()} for place in (tmp_path / "ours", done.out))
     assert ours == theirs
     assert load_result(tmp_path / "ours") == summary

@@ -17,6 +17,8 @@ import pytest
 
 from tests.support.process import Mock, Running, children, fastload, mock, started, wait_until
 
+pytestmark = pytest.mark.slow
+
 ANSWERS = ("--ttft", "20ms", "--itl", "5ms", "--tokens", "40")
 """About four answers a second for each user."""
 

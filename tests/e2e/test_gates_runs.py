@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.process import Finished, Mock, fastload, mock, run
 
+pytestmark = pytest.mark.slow
+
 LOAD = ("--model", "mock", "--workers", "1", "--prompt", "one two")
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.process import mock, run
 from tests.support.scripted_server import CHUNKED_HEAD, Script, ScriptedServer, stream
+
+pytestmark = pytest.mark.slow
 
 LOAD = ("--api", "openai-chat", "--model", "mock", "--users", "10", "--spawn-rate", "1000")
 

@@ -17,6 +17,8 @@ pytest.importorskip("pyte", reason="the terminal's screen is read with pyte")
 from tests.support.process import Mock, command, environment, mock, wait_until
 from tests.support.terminal import Terminal, terminal
 
+pytestmark = pytest.mark.slow
+
 FAST = ("--ttft", "20ms", "--itl", "5ms", "--tokens", "40")
 SLOW = ("--ttft", "80ms", "--itl", "15ms", "--tokens", "40", "--error-rate", "0.2")
 TMUX = shutil.which("tmux")

@@ -12,6 +12,8 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="--otlp nee
 
 from tests.support.otlp_receiver import attributes, receiver
 
+pytestmark = pytest.mark.slow
+
 ANSWERS = ("--ttft", "20ms", "--itl", "5ms", "--tokens", "20")
 LOAD = ("--model", "mock", "--users", "4", "--duration", "3s", "--no-control")
 

@@ -13,6 +13,8 @@ from tests.support import distance
 from tests.support.process import PATIENCE_S, command, environment, mock, run
 from tests.support.watched import run_watched
 
+pytestmark = pytest.mark.slow
+
 ANSWERS = ("--ttft", "60ms", "--itl", "5ms", "--tokens", "20")
 LOAD = ("--model", "mock", "--users", "4", "--no-control")
 

@@ -10,6 +10,8 @@ import pytest
 from tests.support.process import Finished, run
 from tests.support.scripted_server import Script, ScriptedServer, response, stream
 
+pytestmark = pytest.mark.slow
+
 BUSY: Final = response("503 Service Unavailable", b'{"error":{"message":"busy"}}', "Content-Type: application/json")
 GOOD: Final = Script((stream(3),), "keep")
 SCRIPTS: Final = {

@@ -18,6 +18,8 @@ import json
 import threading
 import time
 
+pytestmark = pytest.mark.slow
+
 class Writer:
     def __init__(self, path):
         self.path = path

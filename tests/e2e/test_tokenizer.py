@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.process import Finished, Mock, mock, run
 
+pytestmark = pytest.mark.slow
+
 NO_USAGE = ("--body", '{"stream_options": {"include_usage": false}}')
 
 

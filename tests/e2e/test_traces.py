@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.process import Finished, Mock, fastload, mock, run
 
+pytestmark = pytest.mark.slow
+
 DATA: Final = Path(__file__).parents[2].parent / "shared" / "data"
 MOONCAKE: Final = DATA / "mooncake_conversation_trace.jsonl"
 AZURE: Final = tuple(DATA / f"AzureLLMInferenceTrace_{kind}.csv" for kind in ("code", "conv"))
