@@ -142,10 +142,11 @@ class Output:
             self._stream.close()
 
     def _read(self) -> None:
-        sources = [self._master, *([self._stream] if self._stream is not None else [])]
+        stream = self._stream
+        sources: list[int | socket.socket] = [self._master] if stream is None else [self._master, stream]
         for source in select.select(sources, [], [], 0.1)[0]:
-            if source is self._stream:
-                self.frames += source.recv(1 << 16).count(b"event: frame")
+            if stream is not None and source is stream:
+                self.frames += stream.recv(1 << 16).count(b"event: frame")
                 continue
             try:
                 part = os.read(self._master, 1 << 16)
@@ -187,7 +188,7 @@ def main() -> None:
                 rows.append({"round": number, **turn(kind, urls, given.users, given.seconds)})
     columns = ["round", "turn", "supervisor_percent", "page_process_percent", "frames_per_s"]
     harness.print_table(f"{given.users} users: the supervisor's CPU, in percent of a core", rows, columns)
-    found = [{"view": kind, "adds_percent": harness.median(added(rows, kind))} for kind in ("view", "page", "view2")]
+    found: list[Row] = [{"view": kind, "adds_percent": harness.median(added(rows, kind))} for kind in ("view", "page", "view2")]
     harness.print_table("what it adds, medians of turns", found, ["view", "adds_percent"])
     if given.record:
         harness.record("live_cost", harness.machine(), [*rows, *found])

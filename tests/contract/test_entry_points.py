@@ -11,15 +11,18 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import pytest
 
 from fastload import _native
 from fastload.samples.layout import Outcome
+from fastload.stats.gap_table import GapTable
+from fastload.stats.seconds import SecondHistograms
 from tests.contract.streams import DONE, END, USAGE, chunk, event, text
 from tests.contract.wire import HEAD, Wire
 
 STREAM: Final = chunk(event(text("a")), event(USAGE), DONE) + END
-ERRORS: Final = (RuntimeError, ValueError, TypeError, OverflowError, OSError, BufferError)
+ERRORS: Final = (RuntimeError, ValueError, TypeError, OverflowError, OSError, BufferError, ImportError)
 WARM_UP: Final = 200
 CALLS: Final = 2000
 ALLOWED_BYTES: Final = 16_000
@@ -57,6 +60,20 @@ class Bench:
         self.reader = _native.RingReader(self.memory, _native.shared_layout(1024, 256)["records"])
         self.decoder = _native.Decoder([(1, (b"a",))], b"", False)
         self.decoder.start(0, 0, 0)
+        self.words = np.zeros((8, 2), dtype=np.uint64)
+        self.table = GapTable.empty(1)
+        self.seconds = SecondHistograms()
+        self.seconds.open(0)
+
+    def binned(self) -> None:
+        """Bin samples with the kernels, where they are linked; a plain build only says that they are not."""
+        table, seconds = self.table, self.seconds
+        into = (table.gaps, table.moments, table.totals, seconds.events, seconds.slot_of_second, seconds.rows)
+        begin, end = np.uint64(0), np.uint64(1 << 40)
+        refused(lambda: _native.bin_tokens(self.words, 0, begin, end, *into))
+        refused(lambda: _native.bin_tokens(self.words, 99, begin, end, *into))
+        refused(lambda: _native.bin_tokens(self.words[:, :1], 0, begin, end, *into))
+        refused(lambda: _native.bin_tokens(self.words, 0, begin, end, *into[:-1], b""))
 
     def exchange(self, *parts: bytes) -> None:
         wire = self.wire
@@ -188,6 +205,15 @@ ENTRY_POINTS: Final[dict[str, Callable[[Bench], object]]] = {
     "shared_layout": lambda bench: (_native.shared_layout(16, 16), refused(lambda: _native.shared_layout(-1, 1))),
     "layout_facts": lambda bench: _native.layout_facts(),
     "histogram_index": lambda bench: (_native.histogram_index(1 << 63), refused(lambda: _native.histogram_index(-1))),
+    "bin_tokens": Bench.binned,
+    "bin_values": lambda bench: (
+        refused(lambda: _native.bin_values(bench.words[0], bench.table.gaps[0])),
+        refused(lambda: _native.bin_values(bench.words[0], b"")),
+    ),
+    "quantile_buckets": lambda bench: (
+        refused(lambda: _native.quantile_buckets(bench.table.gaps[0], bench.words[0], bench.words[0].view(np.int64).copy())),
+        refused(lambda: _native.quantile_buckets(bench.table.gaps[0], bench.words[0], bench.words[0])),
+    ),
     "die_with_parent": lambda bench: (_native.die_with_parent(0), refused(lambda: _native.die_with_parent(9999))),
 }
 ELSEWHERE: Final = {"Pump": "the mock's sender, not part of what measures; its tests are those of the mock"}

@@ -22,6 +22,8 @@ from fastload import CheckResult, FastloadError, LiveFrame, Plan, Summary, load_
 from tests.support.process import PATIENCE_S, Mock, alive, children, environment, mock, only_busy, wait_until
 from tests.support.process import run as command
 
+pytestmark = pytest.mark.slow
+
 TRIES: Final = 3
 
 

@@ -11,6 +11,8 @@ from fastload.dialects.base import Dialect
 from fastload.dialects.registry import built_in
 from tests.support.process import Mock, mock, run
 
+pytestmark = pytest.mark.slow
+
 APIS = [dialect for dialect in built_in() if dialect.reads_body]
 
 

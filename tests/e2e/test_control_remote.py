@@ -26,6 +26,8 @@ from fastload.plan.model import Plan
 from tests.support.process import alive, children, command, environment, fastload, wait_until
 from tests.support.steered import Steered
 
+pytestmark = pytest.mark.slow
+
 TOKEN: Final = "s3cret"
 EFFECT_S: Final = 0.1
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.process import Finished, Mock, mock, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Mock]:

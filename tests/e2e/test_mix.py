@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.process import Finished, Mock, mock, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[Mock, Mock]]:

@@ -13,6 +13,8 @@ import pytest
 from tests.support.process import children, fastload, mock, run, started, wait_until
 from tests.support.watched import run_watched
 
+pytestmark = pytest.mark.slow
+
 ANSWERS = ("--ttft", "20ms", "--itl", "5ms", "--tokens", "20")
 LOAD = ("--model", "mock", "--users", "4", "--no-control")
 
