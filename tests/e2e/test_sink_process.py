@@ -13,12 +13,12 @@ import pytest
 from tests.support.packages import install
 from tests.support.process import Mock, fastload, mock, run
 
+pytestmark = pytest.mark.slow
+
 MODULE: Final = """
 import json
 import threading
 import time
-
-pytestmark = pytest.mark.slow
 
 class Writer:
     def __init__(self, path):
