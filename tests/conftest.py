@@ -24,9 +24,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what was not asked for or is not allowed, with the reason."""
+    """Skip what was not asked for or is not allowed, with the reason; repeat what a busy box alone has spoilt."""
     real, root = config.getoption("--real"), os.geteuid() == 0
     for item in items:
+        item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=["BusyError: "]))
         if item.get_closest_marker("real") and not real:
             item.add_marker(pytest.mark.skip(reason="real servers: run with --real"))
         if item.get_closest_marker("root") and not root:

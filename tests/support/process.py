@@ -34,6 +34,12 @@ _BUSY: Final = (
     "the hypervisor took core",
 )
 """Beginnings of the reasons that say the box was too busy, and nothing else, for a valid run."""
+_STOLEN: Final = _BUSY[-1:]
+"""Of these the one that no doing of fastload can bring about: the kernel's own account of what the hypervisor gave to others."""
+
+
+class BusyError(AssertionError):
+    """A run that is INVALID for nothing but a busy box, where a test wanted another exit code; the suite repeats such a test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,7 @@ def fastload(
     env: Mapping[str, str] | None = None,
     timeout_s: float = PATIENCE_S,
     out: Path | None = None,
+    stolen: bool = False,
 ) -> Finished:
     """Run a command line to its end; its exit code must be `expected`, and stderr must hold no traceback.
 
@@ -98,6 +105,7 @@ def fastload(
         env: environment variables to set.
         timeout_s: bound; it is killed and the test fails when it takes longer.
         out: where it writes its result, when `arguments` say so.
+        stolen: as `check` has it.
     """
 
     def limit() -> None:
@@ -116,14 +124,31 @@ def fastload(
         preexec_fn=limit,
     )
     finished = Finished(done.returncode, done.stdout, done.stderr, out or Path(os.devnull), time.monotonic() - begun_s)
-    check(finished, expected)
+    check(finished, expected, stolen)
     return finished
 
 
-def check(finished: Finished, expected: int) -> None:
-    """Assert the exit code and that no traceback was printed."""
-    assert finished.exit_code == expected, f"exit {finished.exit_code}: {finished.stderr[-3000:]} {_reasons(finished)}"
+def check(finished: Finished, expected: int, stolen: bool = False) -> None:
+    """Assert the exit code and that no traceback was printed.
+
+    Args:
+        finished: what ended.
+        expected: the exit code it must have.
+        stolen: whether INVALID will do for success where the hypervisor took the core away and nothing else was wrong.
+
+    Raises:
+        BusyError: it is INVALID for nothing but a busy box.
+    """
     assert "Traceback" not in finished.stderr
+    if finished.exit_code == expected:
+        return
+    path = finished.out / "summary.json"
+    summary = object_of(path.read_text()) if path.exists() else {"generator": {"reasons": []}}
+    told = f"exit {finished.exit_code}, not {expected}: {finished.stderr[-3000:]} {summary['generator']['reasons']}"
+    assert finished.exit_code == INVALID, told
+    if stolen and expected == 0 and only_busy(summary, _STOLEN):
+        return
+    raise BusyError(told) if only_busy(summary) else AssertionError(told)
 
 
 def run(
@@ -137,7 +162,8 @@ def run(
 ) -> Finished:
     """Run a load with its result in a new directory below `directory`.
 
-    A run that is INVALID for nothing but a busy box is repeated, because that is a fact about the box: three times in all.
+    A run that is INVALID for nothing but a busy box is repeated, because that is a fact about the box: three times in all. The last
+    one will do if all that is wrong is a hypervisor that takes the core away: what a test says of counts holds nevertheless.
 
     Args:
         directory: where results go.
@@ -155,23 +181,17 @@ def run(
         try:
             measures = arguments[0] in ("run", "demo") or arguments[0].startswith("-")
             less = [*(["--quiet"] if quiet else []), *(["--no-html"] if measures and not page else [])]
-            return fastload(*arguments, "-o", str(out), *less, expected=expected, out=out, **options)
-        except AssertionError:
-            path = out / "summary.json"
-            if not tries_left or expected == INVALID or not path.exists() or not only_busy(object_of(path.read_text())):
+            return fastload(*arguments, "-o", str(out), *less, expected=expected, out=out, stolen=not tries_left, **options)
+        except BusyError:
+            if not tries_left:
                 raise
     raise AssertionError("unreachable")
 
 
-def only_busy(summary: Mapping[str, Any]) -> bool:
-    """Return whether a run is invalid, and for nothing but a busy box."""
+def only_busy(summary: Mapping[str, Any], beginnings: tuple[str, ...] = _BUSY) -> bool:
+    """Return whether a run is invalid, and for nothing but a busy box (reasons that have one of these beginnings)."""
     reasons = summary["generator"]["reasons"]
-    return bool(reasons) and all(reason.startswith(_BUSY) for reason in reasons)
-
-
-def _reasons(finished: Finished) -> object:
-    path = finished.out / "summary.json"
-    return object_of(path.read_text())["generator"]["reasons"] if path.exists() else ""
+    return bool(reasons) and all(reason.startswith(beginnings) for reason in reasons)
 
 
 @dataclass(slots=True)
@@ -192,10 +212,10 @@ class Running:
         self.process.send_signal(number)
 
     def finish(self, expected: int, timeout_s: float = PATIENCE_S) -> Finished:
-        """Wait for its end and check the exit code."""
+        """Wait for its end and check the exit code; INVALID will do where a hypervisor took the core away and expected is 0."""
         stdout, stderr = self.process.communicate(timeout=timeout_s)
         finished = Finished(self.process.returncode, stdout, stderr, self.out, time.monotonic() - self.begun_s)
-        check(finished, expected)
+        check(finished, expected, stolen=True)
         return finished
 
 

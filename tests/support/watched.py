@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.request import urlopen
 
-from tests.support.process import Finished, object_of, only_busy, started, wait_until
+from tests.support.process import BusyError, Finished, started, wait_until
 
 _TRIES: Final = 3
 _SEEN_S: Final = 4.5
@@ -34,9 +34,8 @@ def run_watched(directory: Path, *arguments: str, env: Mapping[str, str] | None 
                 time.sleep(_SEEN_S)
                 running.send(signal.SIGINT)
                 return running.finish(0)
-        except AssertionError:
-            path = out / "summary.json"
-            if not tries_left or not path.exists() or not only_busy(object_of(path.read_text())):
+        except BusyError:
+            if not tries_left:
                 raise
     raise AssertionError("unreachable")
 
