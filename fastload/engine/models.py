@@ -1,21 +1,20 @@
 """Which models a server offers, by its `GET /v1/models`: for a person to choose from, outside of any run.
 
-One blocking request without an event loop. Invariant: whatever the server answers, the outcome is a list of names, perhaps empty.
+Invariant: whatever the server answers, the outcome is a list of names, perhaps empty.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import ssl
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from fastload.engine.questions import Questions
 from fastload.plan.model import Plan
-from fastload.workload.requests import join_path, request_headers
+from fastload.workload.heads import join_path, request_headers
 
-_TIMEOUT_S = 5.0
-_MAX_BYTES = 4 << 20
-"""More than any list of models; a server that streams for ever must not fill memory."""
+_TIMEOUT_S: Final = 5.0
+_OK: Final = 200
 
 
 class Offer(NamedTuple):
@@ -32,22 +31,13 @@ def offered_models(plan: Plan, context: ssl.SSLContext | None) -> Offer:
     Raises:
         FastloadError: the API key the plan names is not set or unusable.
     """
-    target = plan.target
     headers = request_headers(plan)
-    connection = (
-        http.client.HTTPConnection(target.host, target.port, timeout=_TIMEOUT_S)
-        if context is None
-        else http.client.HTTPSConnection(target.host, target.port, timeout=_TIMEOUT_S, context=context)
-    )
-    try:
-        connection.request("GET", join_path(target.base_path, "/v1/models"), headers={"Host": target.authority, **headers})
-        response = connection.getresponse()
-        body = response.read(_MAX_BYTES)
-    except (OSError, http.client.HTTPException):
-        return Offer(None, ())
-    finally:
-        connection.close()
-    return Offer(response.status, _names(body) if response.status == http.client.OK else ())
+    with Questions(plan, context, _TIMEOUT_S) as questions:
+        try:
+            answer = questions.ask("GET", join_path(plan.target.base_path, "/v1/models"), headers)
+        except OSError:
+            return Offer(None, ())
+    return Offer(answer.status, _names(answer.body) if answer.status == _OK else ())
 
 
 def _names(body: bytes) -> tuple[str, ...]:

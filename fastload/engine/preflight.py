@@ -1,6 +1,6 @@
 """Before any load: is the server there, does TLS work, which model does it serve.
 
-Runs in a child process of its own, so that the parent of the workers never has an event loop, a thread or aiohttp in it.
+Runs in a child process of its own, so that the parent of the workers never has an event loop or a thread in it.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _in_child(plan: Plan, address: Address, context: ssl.SSLContext | None) -> d
         status = 1
         try:
             os.close(reading)
-            answer = asyncio.run(_reach(plan, address, context))
+            answer = _examine(plan, address, context)
             os.write(writing, orjson.dumps(answer))
             status = 0
         finally:
@@ -113,7 +113,7 @@ def _in_child(plan: Plan, address: Address, context: ssl.SSLContext | None) -> d
     return answer
 
 
-async def _reach(plan: Plan, address: Address, context: ssl.SSLContext | None) -> dict[str, Any]:
+async def _reach(address: Address, context: ssl.SSLContext | None) -> dict[str, Any]:
     try:
         sock, _ = await dial(address, context)
     except DialError as error:
@@ -123,6 +123,13 @@ async def _reach(plan: Plan, address: Address, context: ssl.SSLContext | None) -
     if sock.family != socket.AF_UNIX:
         answer["peer"] = sock.getpeername()[0]
     sock.close()
-    found = await probe(plan, address, context)
+    return answer
+
+
+def _examine(plan: Plan, address: Address, context: ssl.SSLContext | None) -> dict[str, Any]:
+    answer = asyncio.run(_reach(address, context))
+    if "error" in answer:
+        return answer
+    found = probe(plan, context)
     answer.update(api=found.api, model=found.model, evidence=found.evidence)
     return answer

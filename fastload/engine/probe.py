@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final
 
 import orjson
 
 from fastload.dialects.registry import AUTO, built_in, get_dialect
-from fastload.engine.dial import Address
+from fastload.engine.questions import Questions
 from fastload.plan.model import Plan
 from fastload.workload.heads import join_path, request_headers
-
-if TYPE_CHECKING:
-    import aiohttp
 
 QUESTION_TIMEOUT_S: Final = 5.0
 """For one question; a server that is starting up answers none, and is then told by its first requests."""
@@ -37,8 +33,6 @@ _BY_ENDPOINT: Final = (
     "rerank",
 )
 """In this order: what most servers have first, so that results compare; an API that counts tokens before one that does not."""
-_TOP: Final = 4 << 20
-"""Bytes of the longest answer that is looked at; a gateway's list of models may be long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +66,21 @@ class Said:
         return value
 
 
-async def probe(plan: Plan, address: Address, context: ssl.SSLContext | None) -> Probed:
+def probe(plan: Plan, context: ssl.SSLContext | None) -> Probed:
     """Return the API and the model of a plan's only target.
 
     Args:
         plan: of one target.
-        address: where it was reached; its unix socket is used, a name is looked up anew.
         context: for https.
     """
     if plan.api != AUTO and plan.model is not None:
         return Probed(plan.api, plan.model, None)
-    async with _Questions(plan, address, context) as ask:
+    with Questions(plan, context, QUESTION_TIMEOUT_S) as questions:
+        ask = _Asker(plan, questions)
         if plan.api != AUTO:
-            return Probed(plan.api, await _model(ask), None)
-        api, evidence = _by_path(plan) or await _by_asking(ask)
-        return Probed(api, plan.model or await _model(ask), evidence)
+            return Probed(plan.api, _model(ask), None)
+        api, evidence = _by_path(plan) or _by_asking(ask)
+        return Probed(api, plan.model or _model(ask), evidence)
 
 
 def _by_path(plan: Plan) -> tuple[str, str] | None:
@@ -100,15 +94,15 @@ def _by_path(plan: Plan) -> tuple[str, str] | None:
     return best.name, f"the path {named} is that of {best.name}"
 
 
-async def _by_asking(ask: _Questions) -> tuple[str, str]:
-    server = await _server(ask)
+def _by_asking(ask: _Asker) -> tuple[str, str]:
+    server = _server(ask)
     prefix = f"{server}; " if server else ""
-    own = await _only_own(ask)
+    own = _only_own(ask)
     if own is not None:
         return own[0], prefix + own[1]
     for name in _BY_ENDPOINT:
         path = get_dialect(name).path
-        said = await ask.post(path)
+        said = ask.post(path)
         if said.status and (said.status not in _ABSENT or _knows_model(said)):
             return name, f"{prefix}it has {path} (an empty request got {said.status})"
     return _GUESS, f"{prefix}no known endpoint answered; {_GUESS} is a guess"
@@ -120,25 +114,25 @@ def _knows_model(said: Said) -> bool:
     return said.status == 404 and "model" in text
 
 
-async def _server(ask: _Questions) -> str | None:
+def _server(ask: _Asker) -> str | None:
     """Return who the server says it is."""
-    owner = (await ask.get("/v1/models")).get("data", 0, "owned_by")
+    owner = (ask.get("/v1/models")).get("data", 0, "owned_by")
     return f"/v1/models is of {owner}" if isinstance(owner, str) and owner.isprintable() and len(owner) < 40 else None
 
 
-async def _only_own(ask: _Questions) -> tuple[str, str] | None:
+def _only_own(ask: _Asker) -> tuple[str, str] | None:
     """Recognise engines by their descriptions where they lack OpenAI's chat: an old TGI, SGLang without its OpenAI server."""
-    if (await ask.post(get_dialect(_GUESS).path)).status not in _ABSENT:
+    if (ask.post(get_dialect(_GUESS).path)).status not in _ABSENT:
         return None
-    if isinstance((await ask.get("/info")).get("model_id"), str):
+    if isinstance((ask.get("/info")).get("model_id"), str):
         return "tgi", "/info describes a Text Generation Inference server"
     for path in ("/get_model_info", "/model_info"):
-        if isinstance((await ask.get(path)).get("model_path"), str):
+        if isinstance((ask.get(path)).get("model_path"), str):
             return "sglang", f"{path} describes an SGLang server"
     return None
 
 
-async def _model(ask: _Questions) -> str | None:
+def _model(ask: _Asker) -> str | None:
     """Return the server's first model; None when it lists none, which is no fault: llama.cpp needs no model name."""
     for path, keys in (
         ("/v1/models", ("data", 0, "id")),
@@ -146,58 +140,37 @@ async def _model(ask: _Questions) -> str | None:
         ("/info", ("model_id",)),
         ("/get_model_info", ("model_path",)),
     ):
-        name = (await ask.get(path)).get(*keys)
+        name = (ask.get(path)).get(*keys)
         if isinstance(name, str) and name:
             return name
     return None
 
 
-class _Questions:
-    """Asks over one connection, each question once."""
+class _Asker:
+    """Asks each question once."""
 
-    def __init__(self, plan: Plan, address: Address, context: ssl.SSLContext | None) -> None:
+    def __init__(self, plan: Plan, questions: Questions) -> None:
         self._plan = plan
-        self._socket = address.unix_path
-        self._context = context
-        self._session: aiohttp.ClientSession | None = None
+        self._questions = questions
         self._known: dict[tuple[str, str], Said] = {}
         self._deaf = False
         """The server left a question without any answer: the others would take as long."""
 
-    async def __aenter__(self) -> Self:
-        import aiohttp
-
-        connector: aiohttp.BaseConnector = (
-            aiohttp.UnixConnector(self._socket, limit=1)
-            if self._socket
-            else aiohttp.TCPConnector(ssl=self._context if self._context is not None else False, limit=1)
-        )
-        timeout = aiohttp.ClientTimeout(total=QUESTION_TIMEOUT_S)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self._session is not None
-        await self._session.close()
-
-    async def get(self, path: str) -> Said:
+    def get(self, path: str) -> Said:
         """Return what GET gives."""
-        return await self._ask("GET", path)
+        return self._ask("GET", path)
 
-    async def post(self, path: str) -> Said:
+    def post(self, path: str) -> Said:
         """Return what an empty object gives."""
-        return await self._ask("POST", path)
+        return self._ask("POST", path)
 
-    async def _ask(self, method: str, path: str) -> Said:
+    def _ask(self, method: str, path: str) -> Said:
         known = self._known.get((method, path))
         if known is None:
-            known = self._known[method, path] = Said(0) if self._deaf else await self._send(method, path)
+            known = self._known[method, path] = Said(0) if self._deaf else self._send(method, path)
         return known
 
-    async def _send(self, method: str, path: str) -> Said:
-        import aiohttp
-
-        assert self._session is not None
+    def _send(self, method: str, path: str) -> Said:
         plan = self._plan
         headers = request_headers(plan)
         if method == "POST":
@@ -205,16 +178,12 @@ class _Questions:
         key = headers.get("Authorization", "").removeprefix("Bearer ")
         if path == "/v1/messages" and key:
             headers["x-api-key"] = key
-        url = f"{plan.target.scheme}://{plan.target.authority}{join_path(_root(plan), path)}"
-        data = b"{}" if method == "POST" else None
         try:
-            async with self._session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
-                return Said(response.status, await _json(response))
-        except (TimeoutError, ConnectionError):
-            self._deaf = True
-        except aiohttp.ClientError as error:
-            self._deaf = isinstance(error, aiohttp.ClientConnectorError)
-        return Said(0)
+            answer = self._questions.ask(method, join_path(_root(plan), path), headers, b"{}" if method == "POST" else None)
+        except OSError as error:
+            self._deaf = isinstance(error, (TimeoutError, ConnectionRefusedError))
+            return Said(0)
+        return Said(answer.status, _json(answer.body))
 
 
 def _root(plan: Plan) -> str:
@@ -226,15 +195,7 @@ def _root(plan: Plan) -> str:
     return base
 
 
-async def _json(response: aiohttp.ClientResponse) -> Any:
-    """Return the JSON of an answer; None of one that is none, is a stream, or is far too long."""
-    if response.content_type in ("text/event-stream", "application/x-ndjson"):
-        return None
-    body = bytearray()
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) > _TOP:
-            return None
+def _json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

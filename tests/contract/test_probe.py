@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import socket
 from collections import Counter
+from http.server import BaseHTTPRequestHandler
+from socketserver import BaseRequestHandler
 from typing import Any, Final
 
 import pytest
-from aiohttp import web
 
-from fastload.engine.dial import Address
 from fastload.engine.probe import Probed, probe
 from fastload.plan.load import load_plan
+from tests.support.threaded_server import serving
 
 Routes = dict[str, tuple[int, Any]]
 LISTED: Final = {"object": "list", "data": [{"id": "m", "object": "model", "owned_by": "vllm"}, {"id": "n"}]}
@@ -45,27 +46,29 @@ UNNAMED: Final[Routes] = {"POST /v1/chat/completions": (404, {"error": {"message
 def ask(routes: Routes, *, path: str = "", asked: Counter[str] | None = None, **flags: Any) -> Probed:
     """Return what is found out about a server with these routes; all else is 404."""
 
-    async def answer(request: web.Request) -> web.Response:
-        key = f"{request.method} {request.path}"
-        if asked is not None:
-            asked[key] += 1
-        status, body = routes.get(key, (404, {"detail": "Not Found"}))
-        return web.json_response(body, status=status)
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
 
-    async def run() -> Probed:
-        runner = web.ServerRunner(web.Server(answer))
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        assert site._server is not None
-        port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-        try:
-            plan = load_plan(None, {"host": f"http://127.0.0.1:{port}{path}", **flags})
-            return await probe(plan, Address((), None, "127.0.0.1"), None)
-        finally:
-            await runner.cleanup()
+        def answer(self) -> None:
+            key = f"{self.command} {self.path}"
+            if asked is not None:
+                asked[key] += 1
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, body = routes.get(key, (404, {"detail": "Not Found"}))
+            text = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
 
-    return asyncio.run(run())
+        do_GET = do_POST = answer  # noqa: N815 - the base class's names
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Handler) as port:
+        return probe(load_plan(None, {"host": f"http://127.0.0.1:{port}{path}", **flags}), None)
 
 
 @pytest.mark.parametrize(
@@ -152,27 +155,19 @@ def test_a_server_that_refuses() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         plan = load_plan(None, {"host": f"http://127.0.0.1:{listener.getsockname()[1]}"})
-        found = asyncio.run(probe(plan, Address((), None, "127.0.0.1"), None))
+        found = probe(plan, None)
     assert (found.api, found.model) == ("openai-chat", None)
 
 
 def test_a_server_that_closes_at_once() -> None:
     """A server that hangs up on every question is no error; it is asked a bounded number of times."""
+    met: list[int] = []
 
-    async def run() -> tuple[Probed, int]:
-        met = 0
+    class HangUp(BaseRequestHandler):
+        def handle(self) -> None:
+            met.append(1)
 
-        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal met
-            met += 1
-            writer.close()
-
-        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-        plan = load_plan(None, {"host": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"})
-        found = await probe(plan, Address((), None, "127.0.0.1"), None)
-        server.close()
-        return found, met
-
-    found, met = asyncio.run(run())
+    with serving(HangUp) as port:
+        found = probe(load_plan(None, {"host": f"http://127.0.0.1:{port}"}), None)
     assert found.evidence == "no known endpoint answered; openai-chat is a guess"
-    assert met < 30
+    assert 0 < len(met) < 30

@@ -31,7 +31,7 @@ def test_ipv6(tmp_path: Path) -> None:
     """A literal IPv6 address in brackets is loaded like any other."""
     with mock("--host", "::1", *ANSWERS) as server:
         assert server.url.startswith("http://[::1]:")
-        run(tmp_path, "--host", server.url, *LOAD)
+        run(tmp_path, "--host", server.url, *LOAD, before=server.reset)
         assert server.stop()["completed"] == 9
 
 
@@ -42,7 +42,7 @@ def test_localhost(tmp_path: Path, address: str, request: pytest.FixtureRequest)
     if address not in known:
         pytest.skip(f"localhost does not stand for {address} here")
     with mock("--host", address, *ANSWERS) as server:
-        run(tmp_path, "--host", f"http://localhost:{server.port}", *LOAD)
+        run(tmp_path, "--host", f"http://localhost:{server.port}", *LOAD, before=server.reset)
         assert server.stop()["completed"] == 9
 
 
@@ -64,7 +64,7 @@ def test_unix_socket(tmp_path: Path) -> None:
     """`--unix-socket` loads a server behind a socket file; its truth is the same."""
     path = str(tmp_path / "mock.sock")
     with mock("--unix-socket", path, *ANSWERS) as server:
-        done = run(tmp_path, "--host", "http://localhost", "--unix-socket", path, *LOAD)
+        done = run(tmp_path, "--host", "http://localhost", "--unix-socket", path, *LOAD, before=server.reset)
         truth = server.stop()
     assert done.summary["requests"]["completed"] == truth["completed"] == 9
     assert done.summary["tokens"]["events"] == truth["tokens"] == 45
@@ -73,5 +73,5 @@ def test_unix_socket(tmp_path: Path) -> None:
 def test_base_path(tmp_path: Path) -> None:
     """The URL may end in /v1/, as servers print it."""
     with mock(*ANSWERS) as server:
-        run(tmp_path, "--host", server.url + "/v1/", *LOAD)
+        run(tmp_path, "--host", server.url + "/v1/", *LOAD, before=server.reset)
         assert server.stop()["completed"] == 9

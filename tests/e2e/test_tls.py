@@ -50,7 +50,8 @@ def server(papers: Papers) -> Iterator[Mock]:
 @pytest.fixture(scope="module")
 def trusted(papers: Papers, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, dict[str, object]]:
     with mock("--tls", papers.certificate, papers.key, "--ttft", "60ms", "--itl", "5ms", "--tokens", "20") as own:
-        return run(tmp_path_factory.mktemp("tls"), "--host", own.url, "--cacert", papers.cacert, *LOAD), own.stop()
+        load = ("--host", own.url, "--cacert", papers.cacert, *LOAD)
+        return run(tmp_path_factory.mktemp("tls"), *load, before=own.reset), own.stop()
 
 
 def test_counts_over_tls(trusted: tuple[Finished, dict[str, object]]) -> None:

@@ -11,6 +11,8 @@ import json
 import os
 import resource
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final
 
@@ -271,13 +273,24 @@ class Mock:
         return object_of(out.splitlines()[-1])
 
     def _ask(self, method: str, path: str) -> str:
-        host = "::1" if "[" in self.url else "127.0.0.1"
-        connection = HTTPConnection(host, self.port, timeout=PATIENCE_S)
+        connection = self._connection()
         try:
             connection.request(method, path)
             return connection.getresponse().read().decode()
         finally:
             connection.close()
+
+    def _connection(self) -> HTTPConnection:
+        host = "::1" if "[" in self.url else "127.0.0.1"
+        if self.url.startswith("https:"):
+            return HTTPSConnection(host, self.port, timeout=PATIENCE_S, context=ssl._create_unverified_context())
+        if self.url.startswith("unix:"):
+            connection = HTTPConnection("localhost")
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(PATIENCE_S)
+            connection.sock.connect(self.url.removeprefix("unix:"))
+            return connection
+        return HTTPConnection(host, self.port, timeout=PATIENCE_S)
 
 
 @contextmanager
