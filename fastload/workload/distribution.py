@@ -31,6 +31,11 @@ class Distribution(ABC):
         """The one value every draw gives; None when draws differ."""
         return None
 
+    @property
+    def longest(self) -> int:
+        """No draw is greater."""
+        return MAX_TOKENS
+
 
 @dataclass(frozen=True, slots=True)
 class Fixed(Distribution):
@@ -47,6 +52,11 @@ class Fixed(Distribution):
         """The value."""
         return self.value
 
+    @property
+    def longest(self) -> int:
+        """The value."""
+        return self.value
+
 
 @dataclass(frozen=True, slots=True)
 class Uniform(Distribution):
@@ -58,6 +68,11 @@ class Uniform(Distribution):
     def draw(self, seed: int, index: int, purpose: int) -> int:
         """Return low + floor(u * (high - low + 1)); with 64 random bits the bias is below 2**-40."""
         return self.low + (random_words_u64(seed, index, purpose)[0] * (self.high - self.low + 1) >> 64)
+
+    @property
+    def longest(self) -> int:
+        """Its upper end."""
+        return self.high
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,11 +165,12 @@ class _Generated:
     def __init__(self, prompts: Prompts, tokenizer: Tokenizer | None) -> None:
         self._seed = prompts.seed
         vocabulary = WORDS if tokenizer is None else single_token_words(tokenizer, str(prompts.tokenizer))
-        self._corpus = corpus(prompts.seed, vocabulary)
         self._growth = None if prompts.growth is None else parse_growth(prompts.growth)
         self._lengths = parse_distribution(prompts.input_tokens or DEFAULT_INPUT_TOKENS, "--input-tokens")
         self._prefix = None if prompts.prefix is None else parse_prefix(prompts.prefix)
         self._prefixes = () if self._prefix is None else _prefix_texts(self._prefix, prompts.seed, vocabulary)
+        lengths = self._lengths if self._growth is None else self._growth
+        self._corpus = corpus(prompts.seed, vocabulary, lengths.longest + (0 if self._prefix is None else self._prefix.tokens))
         self._system = prompts.system
         self._whole = False
         self._before: list[Message] = [] if prompts.system is None else [{"role": "system", "content": prompts.system}]

@@ -9,10 +9,11 @@ Invariant: a text depends only on (seed, index, count, purpose, vocabulary), and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastload.workload.draws import PURPOSE_CORPUS, PURPOSE_WORDS, random_bytes
 
@@ -67,12 +68,20 @@ class Corpus:
     def __init__(self, seed: int, vocabulary: tuple[str, ...] = WORDS) -> None:
         self._seed = seed
         self._vocabulary = vocabulary
-        encoded = [word.encode("ascii") + b" " for word in vocabulary]
-        drawn = np.frombuffer(random_bytes(seed, 0, PURPOSE_CORPUS, CORPUS_WORDS), dtype=np.uint8)
+
+    @cached_property
+    def _made(self) -> tuple[memoryview, NDArray[np.int64]]:
+        """The text, and where its words begin and the last one ends."""
+        encoded = [word.encode("ascii") + b" " for word in self._vocabulary]
+        drawn = np.frombuffer(random_bytes(self._seed, 0, PURPOSE_CORPUS, CORPUS_WORDS), dtype=np.uint8)
         choice = (drawn.astype(np.int64) * len(encoded)) >> 8
         lengths = np.array([len(word) for word in encoded], dtype=np.int64)
-        self._starts = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(lengths[choice])))
-        self._text = memoryview(b"".join([encoded[at] for at in choice.tolist()]))
+        starts = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(lengths[choice])))
+        return memoryview(b"".join([encoded[at] for at in choice.tolist()])), starts
+
+    def make(self) -> None:
+        """Make the text now, so that forked workers share it."""
+        _ = self._made
 
     def blocks(self, index: int, count: int, purpose: int = PURPOSE_WORDS) -> tuple[Block, ...]:
         """Return a text of `count` words in parts to be sent one after the other; all but the first are views of the corpus."""
@@ -83,29 +92,44 @@ class Corpus:
         size = len(self._vocabulary)
         head = " ".join([self._vocabulary[byte * size >> 8] for byte in drawn[:FRESH_WORDS]]) + " "
         at = int.from_bytes(drawn[FRESH_WORDS:], "little") * CORPUS_WORDS >> 64
+        text, starts = self._made
         found: list[Block] = [head.encode("ascii")]
         left = count - FRESH_WORDS
         while left > 0:
             taken = min(left, CORPUS_WORDS - at)
             left -= taken
-            end = int(self._starts[at + taken]) - (left == 0)  # the last word has no space after it
-            found.append(self._text[int(self._starts[at]) : end])
+            end = int(starts[at + taken]) - (left == 0)  # the last word has no space after it
+            found.append(text[int(starts[at]) : end])
             at = 0
         return tuple(found)
 
     def stretch(self, first: int, count: int) -> tuple[Block, ...]:
         """Return words number first..first+count-1 of the corpus, which begins anew after its end, each followed by a space."""
+        text, starts = self._made
         found: list[Block] = []
         while count > 0:
             at = first % CORPUS_WORDS
             taken = min(count, CORPUS_WORDS - at)
-            found.append(self._text[int(self._starts[at]) : int(self._starts[at + taken])])
+            found.append(text[int(starts[at]) : int(starts[at + taken])])
             first += taken
             count -= taken
         return tuple(found)
 
 
+def corpus(seed: int, vocabulary: tuple[str, ...] = WORDS, longest: int | None = None) -> Corpus:
+    """Return the corpus of a seed, the same object for every endpoint of a plan.
+
+    Args:
+        seed: the plan's.
+        vocabulary: as `Corpus` has it.
+        longest: words of the longest text there will be; None = unknown. Short texts need none of the corpus, and it is not made.
+    """
+    found = _corpus(seed, vocabulary)
+    if longest is None or longest > _ALL_FRESH:
+        found.make()
+    return found
+
+
 @lru_cache(maxsize=8)
-def corpus(seed: int, vocabulary: tuple[str, ...] = WORDS) -> Corpus:
-    """Return the corpus of a seed, the same object for every endpoint of a plan."""
+def _corpus(seed: int, vocabulary: tuple[str, ...]) -> Corpus:
     return Corpus(seed, vocabulary)

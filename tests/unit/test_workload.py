@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastload.errors import ExitCode, FastloadError
+from fastload.plan.prompts_section import Prompts
+from fastload.workload import words as words_module
 from fastload.workload.distribution import MAX_TOKENS, parse_distribution
-from fastload.workload.draws import random_bytes
+from fastload.workload.draws import PURPOSE_CORPUS, random_bytes
 from fastload.workload.prompts import load_prompts
+from fastload.workload.sources import make_source
 from fastload.workload.words import WORDS, words
 
 DRAWS = 20_000
@@ -59,8 +62,39 @@ def test_lognormal_median() -> None:
     index=st.integers(0, 2**63),
 )
 def test_lengths_are_possible(text: str, seed: int, index: int) -> None:
-    """No draw is below 1 or beyond the bound, whatever the tail."""
-    assert 1 <= parse_distribution(text, "x").draw(seed, index, 1) <= MAX_TOKENS
+    """No draw is below 1, beyond the bound, or beyond what the distribution calls its longest, whatever the tail."""
+    distribution = parse_distribution(text, "x")
+    assert 1 <= distribution.draw(seed, index, 1) <= distribution.longest <= MAX_TOKENS
+
+
+@pytest.mark.parametrize(("text", "longest"), [("100", 100), ("uniform:1:300", 300), ("normal:5:1", MAX_TOKENS)])
+def test_the_longest(text: str, longest: int) -> None:
+    """The longest length is the tightest there is where there is a bound."""
+    assert parse_distribution(text, "x").longest == longest
+
+
+@pytest.mark.parametrize(
+    ("prompts", "made"),
+    [
+        ({"input_tokens": "128"}, False),
+        ({"input_tokens": "129"}, True),
+        ({"input_tokens": "lognormal:10:1"}, True),
+        ({"growth": "linear:10:100:5s"}, False),
+        ({"growth": "linear:1000:100:5s"}, True),
+        ({"input_tokens": "30", "prefix": "groups:2,tokens:90"}, False),
+        ({"input_tokens": "30", "prefix": "groups:2,tokens:99"}, True),
+    ],
+)
+def test_the_corpus_is_made_before_a_load(monkeypatch: pytest.MonkeyPatch, prompts: dict[str, str], made: bool) -> None:
+    """Where any prompt may be long, its text is made with the source; where none can be, it never is, whatever is asked."""
+    makings: list[int] = []
+    monkeypatch.setattr(words_module, "random_bytes", lambda *drawn: makings.append(drawn[2]) or random_bytes(*drawn))
+    words_module._corpus.cache_clear()
+    source = make_source(Prompts(seed=7, **prompts))
+    assert makings.count(PURPOSE_CORPUS) == made
+    for index in range(40):
+        source.ask(index, index / 4)
+    assert makings.count(PURPOSE_CORPUS) == made
 
 
 @pytest.mark.parametrize("text", ["uniform:1:100000", "normal:5000:900", "lognormal:5000:900"])
