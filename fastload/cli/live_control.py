@@ -109,13 +109,13 @@ def _token(variable: str) -> str:
 
 
 @contextmanager
-def command_sources(plan: Plan, wanted: Controls, view: LiveView) -> Iterator[list[CommandSource]]:
+def command_sources(plan: Plan, wanted: Controls, view: LiveView | None) -> Iterator[list[CommandSource]]:
     """Open the sources of commands for one run, and close them after it.
 
     Args:
         plan: what is run.
         wanted: what the flags ask for.
-        view: where it is drawn keys make sense, and it shows what they do; they are read only at a terminal.
+        view: where there is one that is drawn keys make sense, and it shows what they do; they are read only at a terminal.
 
     Raises:
         FastloadError: the TCP address cannot be listened on.
@@ -135,7 +135,7 @@ def command_sources(plan: Plan, wanted: Controls, view: LiveView) -> Iterator[li
             _note(f"live page on {_link(remote.page_url, wanted)}")
         if wanted.tcp is not None:
             _note(f"control API on {remote.addresses[0]}")
-        if view.active:
+        if view is not None and view.active:
             from fastload.cli.keys import LEGEND, LEGEND_PAUSED, KeySource, at_terminal
 
             if at_terminal():

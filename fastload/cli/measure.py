@@ -6,26 +6,22 @@ Knows nothing of how a run is carried out. Invariant: stdout carries the report,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from fastload.cli.flags_observe import NOTHING, Observing, beside, push_final
+from fastload.cli.flags_observe import NOTHING, Observing, beside
 from fastload.cli.live_control import NO_CONTROLS, Controls, command_sources, conclude
-from fastload.cli.outputs import STDOUT, Outputs, check_outputs, report_console
+from fastload.cli.outputs import Outputs, check_outputs, token_file
 from fastload.cli.prepare import check_plan
-from fastload.cli.report import add_page
-from fastload.cli.store import store_junit, store_result, store_tokens, token_file
-from fastload.engine.commands import CommandSource
 from fastload.engine.supervisor import run_load
 from fastload.errors import ExitCode
 from fastload.plan.model import Plan
-from fastload.report.files.json import write_summary
-from fastload.report.live.view import LiveView
-from fastload.report.text import print_summary
-from fastload.stats.observed import observed
-from fastload.stats.result import Summary
-from fastload.verdict.decide import assess
+
+if TYPE_CHECKING:
+    from fastload.engine.commands import CommandSource
+    from fastload.report.live.view import LiveView
+    from fastload.stats.result import Summary
 
 
 def measure(
@@ -45,33 +41,39 @@ def measure(
     check_plan(plan)
     check_outputs(outputs)
     tokens = token_file(outputs)
-    drawn = outputs.live and not outputs.quiet
     with (
-        LiveView(Console(stderr=True, force_terminal=None if drawn else False)) as view,
+        _view(outputs) as view,
         command_sources(plan, wanted, view) as sources,
         beside(plan, observe) as aside,
     ):
         # Without a view no frames are asked for, so that nothing is computed that nobody sees.
-        facts, collector = run_load(plan, view.update if view.active else None, [*sources, *watchers], aside, tokens)
+        on_frame = view.update if view is not None and view.active else None
+        facts, collector = run_load(plan, on_frame, [*sources, *watchers], aside, tokens, _load_what_comes_after)
         found = None if aside is None else aside.facts()
-        servers, client = observed(found, facts, collector)
-        summary, code = assess(facts, collector, client, servers)
+
+        from fastload.cli.outcome import judge, keep
+
+        summary, code = judge(facts, collector, found)
         conclude(sources, summary, code)
-    # Stored before it is printed: a closed pipe on stdout must not cost the result.
-    if outputs.out is not None:
-        store_result(outputs.out, summary, facts, collector)
-    if outputs.json_file is not None:
-        write_summary(summary, outputs.json_file)
-    if outputs.junit_file is not None:
-        store_junit(outputs.junit_file, summary)
-    push_final(observe, summary)
-    if not outputs.quiet:
-        console = report_console(stderr=STDOUT in (outputs.json_file, outputs.junit_file))
-        print_summary(summary, console)
-        if outputs.out is not None:
-            console.print(f"result in {outputs.out}", highlight=False, markup=False)
-    if outputs.out is not None and outputs.page:
-        add_page(outputs.out, quiet=outputs.quiet)
-    if tokens is not None:
-        store_tokens(tokens, facts, collector)
+    keep(outputs, summary, facts, collector, observe, tokens)
     return summary, code
+
+
+def _load_what_comes_after() -> None:
+    """Load what judges and writes results: the first request needs none of it, and an upgrade amid a long run must not meet it."""
+    import fastload.cli.outcome  # noqa: F401
+
+
+@contextmanager
+def _view(outputs: Outputs) -> Iterator[LiveView | None]:
+    """Draw the live view during the block, where there is somebody to see it."""
+    if not outputs.live or outputs.quiet:
+        yield None
+        return
+
+    from rich.console import Console
+
+    from fastload.report.live.view import LiveView
+
+    with LiveView(Console(stderr=True)) as view:
+        yield view

@@ -16,6 +16,8 @@ from fastload.errors import FastloadError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fastload.samples.token_file import TokenFile
+
 SUMMARY_FILE: Final = "summary.json"
 REQUESTS_FILE: Final = "requests.csv"
 HISTOGRAMS_FILE: Final = "histograms.npz"
@@ -75,6 +77,23 @@ def _check_file(flag: str, path: Path) -> None:
         raise FastloadError(f"{flag} {path} has no directory to be in", why=f"{path.parent} does not exist")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise FastloadError(f"cannot write {flag} {path}", why="permission denied")
+
+
+def token_file(outputs: Outputs) -> TokenFile | None:
+    """Return where the tokens of a run go, None = nowhere; those of an earlier run in the same directory are removed.
+
+    Tokens of another run beside this one's requests would be taken for its own.
+    """
+    if outputs.out is None:
+        return None
+    for name in (TOKENS_FILE, TOKENS_RAW_FILE):
+        (outputs.out / name).unlink(missing_ok=True)
+    if not outputs.tokens:
+        return None
+
+    from fastload.samples.token_file import TokenFile
+
+    return TokenFile(outputs.out / TOKENS_RAW_FILE)
 
 
 def report_console(*, stderr: bool = False) -> Console:

@@ -16,8 +16,6 @@ from fastload.cli.outputs import (
     SUMMARY_FILE,
     TEXTS_FILE,
     TOKENS_FILE,
-    TOKENS_RAW_FILE,
-    Outputs,
 )
 from fastload.report.exports.hdr_files import HLOG_FILE, write_hlog
 from fastload.report.files.histograms_file import write_histograms
@@ -42,18 +40,6 @@ def store_result(out: Path, summary: Summary, facts: RunFacts, samples: Samples)
     write_hlog(out / HLOG_FILE, facts, samples)
     if facts.journals:
         write_requests_jsonl(out / TEXTS_FILE, facts)
-
-
-def token_file(outputs: Outputs) -> TokenFile | None:
-    """Return where the tokens of a run go, None = nowhere; those of an earlier run in the same directory are removed.
-
-    Tokens of another run beside this one's requests would be taken for its own.
-    """
-    if outputs.out is None:
-        return None
-    for name in (TOKENS_FILE, TOKENS_RAW_FILE):
-        (outputs.out / name).unlink(missing_ok=True)
-    return TokenFile(outputs.out / TOKENS_RAW_FILE) if outputs.tokens else None
 
 
 def store_tokens(tokens: TokenFile, facts: RunFacts, samples: Samples) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from fastload.engine.sinks import SinkProcess
+if TYPE_CHECKING:
+    from fastload.engine.sinks import SinkProcess
 
 
 @contextmanager
@@ -22,6 +24,9 @@ def telling(texts: tuple[str, ...]) -> Iterator[list[SinkProcess]]:
     if not texts:
         yield []
         return
+
+    from fastload.engine.sinks import SinkProcess
+
     with SinkProcess(texts, note) as process:
         yield [process]
 

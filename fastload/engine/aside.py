@@ -32,13 +32,15 @@ from fastload.engine.remote_address import TcpAddress
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
 from fastload.stats.aside_facts import AsideFacts, ClientSample, Scrape, TcpSample
-from fastload.stats.facts import Counts, LiveFrame
-from fastload.stats.histogram import Moments
-from fastload.stats.metrics import Records
-from fastload.stats.tally import Tally
 
 if TYPE_CHECKING:
     from fastload.engine.processes import WorkerProcess
+    from fastload.stats.facts import Counts, LiveFrame
+    from fastload.stats.histogram import Moments
+    from fastload.stats.metrics import Records
+    from fastload.stats.tally import Tally
+
+    Gaps = tuple[Counts, Moments | None]
 
 _BACKLOG: Final = 64
 _END_TIMEOUT_NS: Final = 6_000_000_000
@@ -47,8 +49,6 @@ _SCRAPES: Final = 2
 """An account is a difference."""
 _UNSENT_BYTES: Final = 1 << 20
 """More than this in the way means that nobody reads: the process hangs."""
-
-Gaps = tuple[Counts, Moments | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Aside:
         self._options = options
         self._cores = cores
         self._note = on_note or (lambda _: None)
-        self._tally = Tally() if options.exposes else None
+        self._tally = _tally() if options.exposes else None
         self._gaps: Callable[[], Gaps] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
@@ -345,6 +345,12 @@ class Aside:
 def free_cores(pinned: list[int | None]) -> set[int] | None:
     """Return the cores no worker is pinned to; None where there is none."""
     return (os.sched_getaffinity(0) - {cpu for cpu in pinned if cpu is not None}) or None
+
+
+def _tally() -> Tally:
+    from fastload.stats.tally import Tally
+
+    return Tally()
 
 
 def _tcp_socket(address: TcpAddress) -> socket.socket:

@@ -7,9 +7,10 @@ nothing of how a source gets them. Invariant: a source never blocks the supervis
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from fastload.stats.facts import LiveFrame
+if TYPE_CHECKING:
+    from fastload.stats.facts import LiveFrame
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastload.clock import monotonic_ns
 from fastload.engine.control import Channel
@@ -21,7 +21,9 @@ from fastload.samples.layout import (
     HISTOGRAM_STAMP_ERROR_USER,
     HISTOGRAM_STAMP_LAG,
 )
-from fastload.stats.facts import WorkerFacts
+
+if TYPE_CHECKING:
+    from fastload.stats.facts import WorkerFacts
 
 
 @dataclass(slots=True)
@@ -74,6 +76,8 @@ class WorkerProcess:
 
     def facts(self) -> WorkerFacts:
         """Return the worker as it ended."""
+        from fastload.stats.facts import WorkerFacts
+
         block = self.spec.block
         tokens, records = block.tokens.totals(), block.records.totals()
         ready = self.ready or {"users": 0, "cpu": None, "realtime": False}
@@ -115,8 +119,7 @@ def fork_workers(specs: list[tuple[WorkerSpec, Channel]]) -> list[WorkerProcess]
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    gc.collect()
-    gc.freeze()  # pages that no collection touches stay shared between the processes
+    gc.freeze()  # pages that no collection touches stay shared between the processes; what garbage there is by now is small
     workers: list[WorkerProcess] = []
     # A Ctrl-C between the fork and the child's own signal set-up would end it: hold signals back until both are ready.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})

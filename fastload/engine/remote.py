@@ -19,7 +19,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -29,7 +29,9 @@ from fastload.engine.control import Channel, Message
 from fastload.engine.remote_address import SUFFIX, TcpAddress, names_of, own_directory, remove_if_stale, running_loads
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
-from fastload.stats.facts import LiveFrame
+
+if TYPE_CHECKING:
+    from fastload.stats.facts import LiveFrame
 
 _BACKLOG: Final = 64
 """Who connects while the API process starts waits here."""

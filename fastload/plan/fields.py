@@ -48,4 +48,4 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
 class Frozen(BaseModel):
     """A section: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)

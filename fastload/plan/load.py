@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from fastload.errors import FastloadError
-from fastload.plan.document import parse_yaml, read_yaml
 from fastload.plan.keys import SECTIONS, normal_plan, suggestion
 from fastload.plan.layers import merge, without_default_length, yielding
 from fastload.plan.model import Plan
@@ -64,8 +63,13 @@ def load_plan(config: Path | None, flags: Mapping[str, Any], defaults: Mapping[s
         FastloadError: anything unreadable, unknown, contradictory or out of range.
     """
     given = Source("the flags", normal_plan(flags, "the flags"), flags=True)
-    file = Source(str(config), {} if config is None else normal_plan(read_yaml(config), str(config)))
-    return checked_plan(given, file, defaults)
+    return checked_plan(given, Source(str(config), {} if config is None else _read(config)), defaults)
+
+
+def _read(config: Path) -> dict[str, Any]:
+    from fastload.plan.document import read_yaml  # a run by flags needs no YAML
+
+    return normal_plan(read_yaml(config), str(config))
 
 
 def checked_plan(given: Source, file: Source, defaults: Mapping[str, Any] | None = None) -> Plan:
@@ -98,6 +102,9 @@ def _ready(given: Source, file: Source) -> Source:
         raise FastloadError(
             f"plan in {file.name} is {name!r}: it must be the name of a ready-made plan", hint="see fastload plan --list"
         )
+
+    from fastload.plan.document import parse_yaml
+
     source = f"the ready-made plan {name}"
     return Source(source, normal_plan(parse_yaml(ready_text(name), source), source))
 

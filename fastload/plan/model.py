@@ -194,6 +194,11 @@ class Plan(Frozen):
         """The first server of this run; of a plan made by `for_target` the only one."""
         return self.targets[0]
 
+    @property
+    def judged(self) -> bool:
+        """Whether anything in it is about what is measured: a gate, a rule, a metric or a rule that stops the load."""
+        return bool(self.slo or self.rules or self.gates or self.metrics or self.load.stop)
+
     def for_target(self, index: int) -> Plan:
         """Return the plan as one of its targets sees it: that target alone, its own settings in place of the common ones."""
         target = self.targets[index]

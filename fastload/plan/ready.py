@@ -12,7 +12,6 @@ from importlib.resources import files
 from typing import Final
 
 from fastload.errors import FastloadError
-from fastload.plan.document import parse_yaml
 
 _SUFFIX: Final = ".yaml"
 _COMMENT: Final = "# "
@@ -47,6 +46,8 @@ def about(name: str) -> str:
     Raises:
         FastloadError: there is none of that name.
     """
+    from fastload.plan.document import parse_yaml
+
     return str(parse_yaml(ready_text(name), name).get("about", ""))
 
 

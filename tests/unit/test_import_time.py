@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from typing import Final
@@ -62,3 +63,29 @@ def test_worker_loads_neither_numba_nor_rich() -> None:
     """The worker's own import brings in neither the compiler nor the console."""
     _, modules = loaded_by("import sys, fastload.engine.worker; print('loaded:', *sys.modules)")
     assert sorted(modules & {"numba", "llvmlite", "rich", "click", "aiohttp"}) == []
+
+
+FORK: Final = """
+import sys
+from fastload.cli.main import run_command_line
+from fastload.engine import supervisor
+
+def fork_workers(specs):
+    print("loaded:", *sys.modules, flush=True)
+    raise SystemExit(0)
+
+supervisor.fork_workers = fork_workers
+run_command_line(sys.argv[1:])
+"""
+
+
+def test_what_a_run_has_loaded_when_it_forks() -> None:
+    """Nothing is in the workers' parent before the fork that sends no request: results, verdicts, reports, files, web servers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        flags = ("--host", url, "--api", "openai-chat", "--model", "m", "--quiet", "--no-sampling")
+        _, modules = loaded_by(FORK, "run", *flags)
+    late = ("fastload.report", "fastload.verdict", "fastload.stats.result", "fastload.stats.collector")
+    assert "fastload.engine.worker" in modules
+    assert sorted(name for name in modules if name.startswith(late)) == []
+    assert sorted(modules & {"aiohttp", "numba", "plotly", "pyarrow", "rich", "yaml"}) == []
