@@ -5,12 +5,12 @@ Starts nothing but the short-lived children of preflight. Invariant: whatever a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fastload.dialects.registry import get_dialect
 from fastload.engine.endpoint import Endpoint
-from fastload.engine.preflight import Reached, preflight
+from fastload.engine.preflight import Check, Reached
 from fastload.engine.server_counter import server_counter
 from fastload.plan.model import Plan
 from fastload.schedule.populations import Population, populations
@@ -29,13 +29,22 @@ class Launch:
     crowds: Sequence[tuple[Population, Workload]]
 
 
-def make_ready(plan: Plan) -> Launch:
-    """Reach every server of a plan and prepare its work.
+def make_ready(plan: Plan, meanwhile: Callable[[], object] | None = None) -> Launch:
+    """Reach every server of a plan, all at once, and prepare its work; `meanwhile` is called while they are being asked.
 
     Raises:
         FastloadError: a server cannot be reached (exit 4), a name is unknown or a file cannot be used (exit 2).
     """
-    reached = [preflight(plan.for_target(index)) for index in range(len(plan.targets))]
+    checks: list[Check] = []
+    try:
+        for index in range(len(plan.targets)):
+            checks.append(Check(plan.for_target(index)))  # noqa: PERF401 - those there are must end when one cannot begin
+        if meanwhile is not None:
+            meanwhile()
+        reached = [check.result() for check in checks]
+    finally:
+        for check in checks:
+            check.end()
     plan = _resolved(plan, reached)
     dialects = [get_dialect(plan.for_target(index).api) for index in range(len(plan.targets))]
     endpoints = [Endpoint(dialect, found.address, found.context) for dialect, found in zip(dialects, reached, strict=True)]

@@ -1,12 +1,14 @@
 """Before any load: is the server there, does TLS work, which model does it serve.
 
-Runs in a child process of its own, so that the parent of the workers never has an event loop or a thread in it.
+Runs in a child process of its own, so that the parent of the workers never has an event loop or a thread in it, and goes on with
+something else meanwhile. Invariant: a child is gone once its check has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import ssl
 import sys
@@ -37,34 +39,79 @@ class Reached:
     """What the API was told by; None when the plan said it."""
 
 
+class Check:
+    """One server being looked at, from its creation on.
+
+    Args:
+        plan: of one target.
+
+    Raises:
+        FastloadError: exit code 4 when its name does not resolve, 2 when a TLS file cannot be used.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._context = _context(plan)
+        target = plan.target
+        infos: tuple[AddressInfo, ...] = ()
+        if plan.unix_socket is None:
+            try:
+                infos = tuple(socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))  # type: ignore[arg-type]
+            except OSError as error:
+                raise _unreachable(plan, f"the name {target.host!r} does not resolve ({error.strerror or error})") from None
+        self._address = Address(infos, plan.unix_socket, target.host)
+        self._child: int | None = None
+        self._child, self._reading = _started(plan, self._address, self._context)
+
+    def result(self) -> Reached:
+        """Wait for what is found.
+
+        Raises:
+            FastloadError: exit code 4 when it cannot be reached.
+        """
+        with os.fdopen(self._reading, "rb", closefd=False) as pipe:
+            text = pipe.read()
+        status = self._reap()
+        if status != 0 or not text:
+            raise _unreachable(self._plan, f"the check of the server ended with status {status}")
+        answer = orjson.loads(text)
+        if "error" in answer:
+            raise _unreachable(self._plan, str(answer["error"]))
+        # One address that works spares every connection the race between several.
+        family, infos = answer.get("family"), self._address.infos
+        working = tuple(info for info in infos if info[0] == family and info[4][0] == answer.get("peer"))
+        return Reached(
+            Address(working or infos, self._plan.unix_socket, self._plan.target.host),
+            self._context,
+            self._plan.model or answer.get("model"),
+            answer.get("api") or self._plan.api,
+            answer.get("evidence"),
+        )
+
+    def end(self) -> None:
+        """Have the child gone, whether its answer was wanted or not."""
+        if self._child is not None:
+            os.kill(self._child, signal.SIGKILL)
+            self._reap()
+
+    def _reap(self) -> int:
+        assert self._child is not None
+        child, self._child = self._child, None
+        os.close(self._reading)
+        return os.waitpid(child, 0)[1]
+
+
 def preflight(plan: Plan) -> Reached:
     """Resolve and reach the server of a plan.
 
     Raises:
         FastloadError: exit code 4 when it cannot be reached, 2 when a TLS file cannot be used.
     """
-    context = _context(plan)
-    target = plan.target
-    infos: tuple[AddressInfo, ...] = ()
-    if plan.unix_socket is None:
-        try:
-            infos = tuple(socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))  # type: ignore[arg-type]
-        except OSError as error:
-            raise _unreachable(plan, f"the name {target.host!r} does not resolve ({error.strerror or error})") from None
-    address = Address(infos, plan.unix_socket, target.host)
-    answer = _in_child(plan, address, context)
-    if "error" in answer:
-        raise _unreachable(plan, str(answer["error"]))
-    # One address that works spares every connection the race between several.
-    family = answer.get("family")
-    working = tuple(info for info in infos if info[0] == family and info[4][0] == answer.get("peer"))
-    return Reached(
-        Address(working or infos, plan.unix_socket, target.host),
-        context,
-        plan.model or answer.get("model"),
-        answer.get("api") or plan.api,
-        answer.get("evidence"),
-    )
+    check = Check(plan)
+    try:
+        return check.result()
+    finally:
+        check.end()
 
 
 def _context(plan: Plan) -> ssl.SSLContext | None:
@@ -87,8 +134,8 @@ def _unreachable(plan: Plan, text: str) -> FastloadError:
     )
 
 
-def _in_child(plan: Plan, address: Address, context: ssl.SSLContext | None) -> dict[str, Any]:
-    """Run the check in a forked child and return its JSON answer."""
+def _started(plan: Plan, address: Address, context: ssl.SSLContext | None) -> tuple[int, int]:
+    """Fork the check; return the child and where its answer, in JSON, can be read."""
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -103,14 +150,7 @@ def _in_child(plan: Plan, address: Address, context: ssl.SSLContext | None) -> d
         finally:
             os._exit(status)
     os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        text = pipe.read()
-    _, status = os.waitpid(child, 0)
-    if status != 0 or not text:
-        return {"error": f"the check of the server ended with status {status}"}
-    answer = orjson.loads(text)
-    assert isinstance(answer, dict)
-    return answer
+    return child, reading
 
 
 async def _reach(address: Address, context: ssl.SSLContext | None) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Carries out a plan: makes ready, forks the workers, and watches them.
 
-Invariant: nothing is loaded before the fork that workers have no use for: the first request waits for this process, and every page
-would be in every worker.
+Invariant: nothing is loaded that the first request would have to wait for, unless it needs it.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def run_load(
     cpus = limits.choose_cpus(plan)
     limits.prepare(plan, len(cpus))
     realtime = limits.choose_realtime(plan, cpus)
-    launch = make_ready(plan)
+    launch = make_ready(plan, _load_the_watch)
     epoch_ns = monotonic_ns()
     specs: list[tuple[WorkerSpec, Channel]] = []
     for index, cpu in enumerate(cpus):
@@ -81,3 +80,7 @@ def run_load(
             reap_all(workers, grace_s=0.0)
             raise
         return watch.run()
+
+
+def _load_the_watch() -> None:
+    import fastload.engine.watch  # noqa: F401

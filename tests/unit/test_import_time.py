@@ -85,7 +85,7 @@ def test_what_a_run_has_loaded_when_it_forks() -> None:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         flags = ("--host", url, "--api", "openai-chat", "--model", "m", "--quiet", "--no-sampling")
         _, modules = loaded_by(FORK, "run", *flags)
-    late = ("fastload.report", "fastload.verdict", "fastload.stats.result", "fastload.stats.collector")
+    late = ("fastload.report", "fastload.verdict", "fastload.stats.result")
     assert "fastload.engine.worker" in modules
     assert sorted(name for name in modules if name.startswith(late)) == []
     assert sorted(modules & {"aiohttp", "numba", "plotly", "pyarrow", "rich", "yaml"}) == []
