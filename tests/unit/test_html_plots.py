@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
+from itertools import combinations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fastload.report.page.plots import PALETTE, Plot, axis, figure_json, label
 from fastload.report.page.plots_curve import curve_plots
@@ -29,6 +32,38 @@ def test_colours_are_seen_on_both_pages(background: str) -> None:
     for color in PALETTE:
         bright, dark = sorted((luminance(color), luminance(background)), reverse=True)
         assert (bright + 0.05) / (dark + 0.05) >= 3, color
+
+
+# Machado, Oliveira, Fernandes 2009: what is left of linear RGB without the cones for green and for red.
+WITHOUT_CONES = {
+    "all cones": np.eye(3),
+    "deuteranopia": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
+    "protanopia": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
+}
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+WHITE = np.array([0.9505, 1.0, 1.089])
+
+
+def lab(color: str, cones: str) -> NDArray[np.float64]:
+    """CIELAB of a colour as people see it who have these cones."""
+    channels = np.array([int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    xyz = np.clip(TO_XYZ @ WITHOUT_CONES[cones] @ linear, 0, None) / WHITE
+    x, y, z = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("cones", WITHOUT_CONES)
+def test_colours_are_told_apart(cones: str) -> None:
+    """Any two colours of the palette are far apart (delta E of 18; 2.3 is just noticeable), for the colour-blind too."""
+    for one, other in combinations(PALETTE, 2):
+        assert np.linalg.norm(lab(one, cones) - lab(other, cones)) >= 18, (one, other)
+
+
+def test_the_live_page_has_the_same_colours() -> None:
+    """A line means the same colours on both pages."""
+    script = files("fastload.engine").joinpath("web/charts.js").read_text()
+    assert f"const COLORS = [{', '.join(json.dumps(color) for color in PALETTE)}]" in script
 
 
 def test_thinning_keeps_the_slowest() -> None:

@@ -1,7 +1,7 @@
 // The course of the run, drawn by plotly: rows, one a second, from the history and then from frames. Knows no DOM but its plots.
 "use strict";
 
-const COLORS = ["#2f7ed8", "#d1622b", "#23966a", "#b5508f", "#94790a", "#7a6adf", "#d04545", "#5b84a8"];
+const COLORS = ["#2f7ed8", "#d1622b", "#23966a", "#b5508f", "#3156ff", "#1c9fca", "#ce143f"]; // the report's
 const MOST_ROWS = 4000; // more than a screen has columns; beyond it every other row goes
 const FIELDS = ["users", "in_flight", "requests_per_s", "tokens_per_s", "ttft_p50_ms", "ttft_p99_ms", "itl_p50_ms", "itl_p99_ms", "failed"];
 const PLOTS = {

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from fastload.errors import FastloadError
 from fastload.report.words import printable
 
-PALETTE: Final = ("#2f7ed8", "#d1622b", "#23966a", "#b5508f", "#94790a", "#7a6adf", "#d04545", "#5b84a8")
-"""Contrast of at least 3:1 (WCAG 1.4.11) on both backgrounds of the page; a test computes it."""
+PALETTE: Final = ("#2f7ed8", "#d1622b", "#23966a", "#b5508f", "#3156ff", "#1c9fca", "#ce143f")
+"""Contrast of at least 3:1 (WCAG 1.4.11) on both backgrounds of the page, and any two can be told apart without red or green cones;
+a test computes both. No eighth colour does."""
 GREY: Final = "#808080"
 _GRID: Final = "rgba(128,128,128,0.25)"
 _SHADE: Final = "rgba(128,128,128,0.14)"
