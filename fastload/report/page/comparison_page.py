@@ -125,6 +125,7 @@ def _plots(pair: Pair, number: int) -> Iterable[Plot]:
             "xaxis": axis("change", ticksuffix=" %", zeroline=True, zerolinecolor=GREY, zerolinewidth=2),
             "yaxis": axis("", type="category", categoryorder="array", categoryarray=rows[::-1]),
         },
+        rescalable=False,
     )
 
 

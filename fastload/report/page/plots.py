@@ -24,6 +24,13 @@ GREY: Final = "#808080"
 _GRID: Final = "rgba(128,128,128,0.25)"
 _SHADE: Final = "rgba(128,128,128,0.14)"
 _HEIGHT_PX: Final = 380
+_PANELS_PX: Final = 470
+_TIME_MARGIN: Final = 0.006
+_FEW: Final = 30
+_MAX_NAME: Final = 40
+"""Characters of a name in a legend: longer ones leave no room for the plot. Both ends stay, for names often differ there only."""
+_LOG_TICKS: Final = 5
+"""About that many ticks on a vertical log axis: plotly's own choice sets 2 to 9 of each decade on top of each other."""
 _CONFIG: Final = {
     "displaylogo": False,  # it is a link to the outside
     "showSendToCloud": False,
@@ -33,6 +40,7 @@ _CONFIG: Final = {
     "modeBarButtons": [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
 }
 
+Floats = NDArray[np.float64]
 Trace = dict[str, Any]
 Axis = dict[str, Any]
 
@@ -47,6 +55,7 @@ class Plot:
         caption: what is drawn and what was left out, plain text.
         traces: plotly traces.
         layout: what differs from the look all plots share.
+        rescalable: its vertical axes may be linear or logarithmic; not where 0 is a value, which a log axis has no place for.
     """
 
     name: str
@@ -54,6 +63,7 @@ class Plot:
     caption: str
     traces: Sequence[Trace]
     layout: Mapping[str, Any]
+    rescalable: bool = True
 
 
 def axis(title: str, **more: Any) -> Axis:
@@ -67,21 +77,57 @@ def millis(title: str, **more: Any) -> Axis:
     return axis(f"{title}, ms", **more)
 
 
+def time_axis(end_s: float) -> Axis:
+    """Return the axis of the whole run, the same for all plots over time, so that a moment is at the same place in each."""
+    margin_s = end_s * _TIME_MARGIN  # marks at its ends are not cut in half
+    return axis("s since the start of the load", **({"range": [-margin_s, end_s + margin_s]} if end_s > 0 else {}))
+
+
+def panels(x: Axis, upper: Axis, lower: Axis) -> dict[str, Any]:
+    """Return the layout of two plots above each other over one x axis: quantities that share no unit share no axis.
+
+    Traces of the lower one say `"yaxis": "y2"`.
+    """
+    return {
+        "height": _PANELS_PX,
+        "xaxis": {**x, "anchor": "y2"},
+        "yaxis": {**upper, "domain": [0.56, 1]},
+        "yaxis2": {**lower, "domain": [0, 0.44]},
+    }
+
+
+def between(x: Floats, low: Floats, high: Floats, fill: str) -> Trace:
+    """Return the room between two lines, closed for itself wherever one of them is interrupted."""
+    known = ~(np.isnan(low) | np.isnan(high))
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(np.int8)))
+    around_x: list[Floats] = []
+    around_y: list[Floats] = []
+    gap = np.array([np.nan])
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        part = slice(begin, end)
+        around_x += [x[part], x[part][::-1], gap]
+        around_y += [high[part], low[part][::-1], gap]
+    nothing = np.zeros(0)
+    look = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "fill": "toself", "fillcolor": fill}
+    hidden = {"showlegend": False, "hoverinfo": "skip"}
+    return {**look, **hidden, "x": np.concatenate(around_x or [nothing]), "y": np.concatenate(around_y or [nothing])}
+
+
 def shade(begin: float, end: float) -> dict[str, Any]:
     """Return a grey band over [begin, end) of the x axis: a time that is not part of the measurement."""
     place = {"type": "rect", "xref": "x", "yref": "paper", "x0": begin, "x1": end, "y0": 0, "y1": 1}
     return {**place, "fillcolor": _SHADE, "line": {"width": 0}, "layer": "below"}
 
 
-def step_curve(name: str, x: NDArray[Any], y: NDArray[Any], color: str, *, shown: bool, several: bool) -> Trace:
-    """Return a distribution as a line of steps; `y` is in per cent."""
+def step_curve(name: str, x: NDArray[Any], y: NDArray[Any], line: Mapping[str, Any], *, shown: bool) -> Trace:
+    """Return a distribution as a line of steps; `y` is in per cent. Few values are marked, for a line needs two."""
     return {
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines+markers" if len(x) <= _FEW else "lines",
         "x": short(x),
         "y": short(y),
         "name": name,
-        "line": {"shape": "hv", "color": color, "width": 2, "dash": "dash" if several else "solid"},
+        "line": {"width": 2, **line},
         "visible": True if shown else "legendonly",
         "hovertemplate": "%{x:.4g} ms: %{y:.4g} %<extra>%{fullData.name}</extra>",
     }
@@ -93,8 +139,11 @@ def short(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def label(text: str) -> str:
-    """Return a name a user or a server chose for use in a figure: plotly reads tags in its texts."""
-    return html.escape(printable(text))
+    """Return a name a user or a server chose for use in a figure: plotly reads tags in its texts. A long one loses its middle."""
+    shown = printable(text)
+    if len(shown) > _MAX_NAME:
+        shown = f"{shown[: _MAX_NAME // 2]}…{shown[1 - _MAX_NAME // 2 :]}"
+    return html.escape(shown)
 
 
 def library() -> str:
@@ -135,6 +184,7 @@ def figure_json(plot: Plot) -> str:
         "showlegend": True,
     }
     figure = graph_objects.Figure(data=list(plot.traces), layout={**look, **plot.layout})
+    figure.for_each_yaxis(lambda one: one.update(nticks=_LOG_TICKS) if one.type == "log" and one.dtick is None else None)
     text = str(figure.to_json())
     return script_safe(f'{text[:-1]},"config":{_config(plot.name)}}}')
 

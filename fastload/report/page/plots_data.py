@@ -27,12 +27,22 @@ MAX_SLOWEST: Final = 200
 """Of them, or so, the slowest, whatever the thinning."""
 MAX_BINS: Final = 300
 """Bins of a time axis: two to three pixels each."""
-_IN_A_BIN: Final = 30
-_LEAST_BINS: Final = 10
+_IN_A_BIN: Final = 120
+"""Values of a bin with a p99 of its own, and some more than the 100 it takes, for arrivals vary."""
+_LEAST_BINS: Final = 5
+_PLAIN_BINS: Final = 10
+_LEAST_IN_A_BIN: Final = 20
+QUANTILES: Final = (0.5, 0.9, 0.99)
 _RANKS: Final = 300
+_HISTOGRAM_BINS: Final = 60
+_BINS_PER_CUBE_ROOT: Final = 3.0
+"""Rice's rule takes 2; latencies have longer tails than what it was made for."""
+_LEAST_RANGE: Final = 1.02
 _NS_PER_S: Final = 1e9
 _NS_PER_MS: Final = 1e6
 _LEAST_SPAN_S: Final = 1e-3
+_LEAST_BIN_S: Final = 0.1
+_ROUNDING: Final = 1e-9
 _LOG_RATIO: Final = 20.0
 """A maximum that many times the median would flatten everything else on a linear axis."""
 
@@ -74,10 +84,16 @@ class Material:
             return min(part.window_s[0] for part in run.merged), max(part.window_s[1] for part in run.merged)
         return max(run.load_s - run.duration_s, 0.0), run.load_s
 
+    @property
+    def end_s(self) -> float:
+        """Return the end of the run in s since the start of the load."""
+        run = self.summary.run
+        return run.total_s if run.merged is None else float(len(self.summary.timeline))
+
     def outside_s(self) -> list[tuple[float, float]]:
         """Return the spans of the run that were not measured: warm-up, drain, and the time between the runs of a merged result."""
         merged = self.summary.run.merged
-        end_s = self.summary.run.total_s if merged is None else float(len(self.summary.timeline))
+        end_s = self.end_s
         spans, reached = [], 0.0
         for begin, end in sorted(part.window_s for part in merged or []) or [self.window_s()]:
             spans.append((reached, begin))
@@ -87,7 +103,7 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """Quantiles over time, NaN where nothing was sent."""
+    """Quantiles over time, NaN in bins of too few values: a p99 of fewer than 100 is nothing but their greatest."""
 
     time_s: Floats
     p50: Floats
@@ -124,28 +140,39 @@ def thin(values: Floats, limit: int = MAX_POINTS) -> NDArray[np.int64]:
 def thinned_words(drawn: int, of: int) -> str:
     """Return what the caption says of thinning."""
     if drawn >= of:
-        return f"All {of:,} requests are drawn."
+        return "The one request is drawn." if of == 1 else f"All {of:,} requests are drawn."
     return (
         f"{drawn:,} of {of:,} requests are drawn: every n-th and the {MAX_SLOWEST} slowest; lines and bands are over all of them."
     )
 
 
 def bands(time_s: Floats, values: Floats) -> Bands:
-    """Return quantiles of the values in bins of the time."""
+    """Return quantiles of the values in bins of equal width, from the first to the last of them."""
     known = ~np.isnan(values) & ~np.isnan(time_s)
     time_s, values = time_s[known], values[known]
-    length_s = float(time_s.max()) if len(time_s) else 0.0
-    # A p99 of a handful says nothing, so bins are wide enough for some values each, but there are enough for a line.
-    bin_s = max(bin_width_s(length_s), length_s * min(_IN_A_BIN / max(len(time_s), 1), 1 / _LEAST_BINS))
-    index = np.floor(np.maximum(time_s, 0.0) / bin_s).astype(np.int64)
-    order = np.argsort(index, kind="stable")
-    bins, begins = np.unique(index[order], return_index=True)
-    ordered = values[order]
-    rows = np.full((len(bins), 3), np.nan)
-    for row, (begin, end) in enumerate(zip(begins, [*begins[1:], len(ordered)], strict=True)):
-        rows[row] = np.quantile(ordered[begin:end], (0.5, 0.9, 0.99), method="inverted_cdf")
-    middle: Floats = (bins.astype(np.float64) + 0.5) * bin_s
+    begin_s, length_s = (float(time_s.min()), float(np.ptp(time_s))) if len(time_s) else (0.0, 0.0)
+    bins = _bins_over_time(len(time_s), length_s)
+    bin_s = length_s / bins
+    index = np.zeros(len(time_s), dtype=np.int64)
+    if bin_s > 0:
+        index = np.minimum(np.floor((time_s - begin_s) / bin_s).astype(np.int64), bins - 1)
+    rows = np.full((bins, len(QUANTILES)), np.nan)
+    for row in range(bins):
+        own = values[index == row]
+        if len(own):
+            enough = len(own) * (1 - np.array(QUANTILES)) >= 1 - _ROUNDING
+            enough[0] = True
+            rows[row] = np.where(enough, np.quantile(own, QUANTILES, method="inverted_cdf"), np.nan)
+    middle: Floats = begin_s + (np.arange(bins) + 0.5) * bin_s
     return Bands(middle, rows[:, 0], rows[:, 1], rows[:, 2], bin_s)
+
+
+def _bins_over_time(count: int, length_s: float) -> int:
+    """Return how many bins to make: as many as have a p99 each, and if these are too few for a line, as many as have a p90."""
+    bins = count // _IN_A_BIN
+    if bins < _LEAST_BINS:
+        bins = min(_PLAIN_BINS, count // _LEAST_IN_A_BIN)
+    return max(1, min(bins, MAX_BINS, int(length_s / _LEAST_BIN_S)))
 
 
 def bin_width_s(length_s: float) -> float:
@@ -166,15 +193,19 @@ def ranked(values: Floats) -> tuple[Floats, Floats]:
     return ordered[places], (places + 1) / count
 
 
-def log_bins(values: Floats, bins: int = 60) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Return middle, width and count of bins that are equally wide on a log axis."""
+def log_bins(values: Floats) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Return middle, width and count of bins that are equally wide on a log axis, more of them the more values there are."""
     known = values[values > 0]
     if not len(known):
         return known, known, np.zeros(0, dtype=np.int64)
     low, high = float(known.min()), float(known.max())
-    edges = np.geomspace(low, max(high, low * 1.01), bins + 1)
-    # Rounding must not push the extremes out of the outermost bins.
-    edges[0], edges[-1] = low, max(edges[-1], high)
+    if high < low * _LEAST_RANGE:  # all the same, or nearly: one bar that can be seen
+        edges = np.array([low / _LEAST_RANGE, high * _LEAST_RANGE])
+    else:
+        bins = min(_HISTOGRAM_BINS, int(np.ceil(_BINS_PER_CUBE_ROOT * np.cbrt(len(known)))))
+        edges = np.geomspace(low, high, bins + 1)
+        # Rounding must not push the extremes out of the outermost bins.
+        edges[0], edges[-1] = low, max(edges[-1], high)
     counts, _ = np.histogram(known, edges)
     return (edges[:-1] + edges[1:]) / 2, np.diff(edges), counts
 
@@ -197,7 +228,17 @@ def grouped_medians(x: Floats, y: Floats, groups: int = 20) -> tuple[Floats, Flo
     )
 
 
-def seconds_together(rows: Sequence[TimelineRow]) -> tuple[list[Sequence[TimelineRow]], int]:
-    """Return the timeline in at most `MAX_BINS` groups of successive seconds, and how many seconds a group has."""
+def seconds_together(rows: Sequence[TimelineRow], end_s: float) -> tuple[list[Sequence[TimelineRow]], Floats, int]:
+    """Return the timeline in at most `MAX_BINS` groups of successive seconds, how long each group is, and how many seconds it has.
+
+    The run ends within its last second. A last group of less than half its seconds goes to the one before, for a rate over a
+    moment is anything.
+    """
     width = max(1, -(-len(rows) // MAX_BINS))
-    return [rows[begin : begin + width] for begin in range(0, len(rows), width)], width
+    groups = [rows[begin : begin + width] for begin in range(0, len(rows), width)]
+    last_s = max(min(end_s - groups[-1][0].t_s, float(len(groups[-1]))), 0.0)
+    lengths_s = np.array([float(len(group)) for group in groups[:-1]] + [last_s])
+    if len(groups) > 1 and last_s < width / 2:
+        groups[-2:] = [[*groups[-2], *groups[-1]]]
+        lengths_s = np.append(lengths_s[:-2], lengths_s[-2:].sum())
+    return groups, np.maximum(lengths_s, _LEAST_SPAN_S), width
