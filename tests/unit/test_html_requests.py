@@ -100,7 +100,7 @@ def test_few_values_have_few_bars(page: dict[str, dict[str, Any]]) -> None:
 
 def test_targets_are_not_mixed(tmp_path: Path) -> None:
     """Of two targets each has its own quantiles over time, in the colour of its marks and curves, none is of both."""
-    rows = [request(20.0 if number % 2 else 2000.0, endpoint=number % 2, request_id=number) for number in range(100)]
+    rows = [request(2000.0 if number % 2 else 20.0, endpoint=1 - number % 2, request_id=number) for number in range(100)]
     stored(tmp_path, rows, targets=("slow", "fast"))
     found = figures(html_report(tmp_path))
     lines = {trace["name"]: trace for trace in found["ttft-over-time"]["data"]}

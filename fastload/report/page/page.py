@@ -33,11 +33,21 @@ def write_page(page: str, path: Path) -> None:
 
 def figures(plots: Sequence[Plot]) -> str:
     """Return the plots with their headings, captions and data."""
-    return "".join(
-        f'<figure><div class="head"><h3>{text(plot.title)}</h3><button id="{plot.name}-scale" hidden>linear / log</button></div>'
-        f'<div class="plot" id="{plot.name}"></div><figcaption>{text(plot.caption)}</figcaption>'
-        f'<script type="application/json" id="{plot.name}-data">{figure_json(plot)}</script></figure>\n'
-        for plot in plots
+    return "".join(map(_figure, plots))
+
+
+def _figure(plot: Plot) -> str:
+    # To a screen reader the drawing is one picture with a name: its ticks alone say nothing, the numbers are in the tables.
+    name, title = plot.name, text(plot.title)
+    button = (
+        f'<button type="button" id="{name}-scale" aria-label="log scale, {title}" hidden>log scale</button>'
+        if plot.rescalable
+        else ""
+    )
+    return (
+        f'<figure{"" if button else " class=plain"}><div class="head"><h3>{title}</h3>{button}</div>'
+        f'<div class="plot" id="{name}" role="img" aria-label="{title}"></div><figcaption>{text(plot.caption)}</figcaption>'
+        f'<script type="application/json" id="{name}-data">{figure_json(plot)}</script></figure>\n'
     )
 
 

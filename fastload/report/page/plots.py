@@ -21,6 +21,8 @@ PALETTE: Final = ("#2f7ed8", "#d1622b", "#23966a", "#b5508f", "#3156ff", "#1c9fc
 """Contrast of at least 3:1 (WCAG 1.4.11) on both backgrounds of the page, and any two can be told apart without red or green cones;
 a test computes both. No eighth colour does."""
 GREY: Final = "#808080"
+LEGEND: Final = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "maxheight": 1}
+MARGIN: Final = {"l": 60, "r": 16, "t": 30, "b": 48}
 _GRID: Final = "rgba(128,128,128,0.25)"
 _SHADE: Final = "rgba(128,128,128,0.14)"
 _HEIGHT_PX: Final = 380
@@ -29,6 +31,7 @@ _TIME_MARGIN: Final = 0.006
 _FEW: Final = 30
 _MAX_NAME: Final = 40
 """Characters of a name in a legend: longer ones leave no room for the plot. Both ends stay, for names often differ there only."""
+_DECADES_ALONE: Final = 100
 _LOG_TICKS: Final = 5
 """About that many ticks on a vertical log axis: plotly's own choice sets 2 to 9 of each decade on top of each other."""
 _CONFIG: Final = {
@@ -70,6 +73,12 @@ def axis(title: str, **more: Any) -> Axis:
     """Return an axis with a grid that can be seen on both backgrounds."""
     look = {"title": {"text": title, "standoff": 8}, "gridcolor": _GRID, "zerolinecolor": _GRID, "linecolor": GREY}
     return {**look, "exponentformat": "none", "separatethousands": True, "automargin": True, **more}
+
+
+def count_axis(title: str, bars: Sequence[Trace]) -> Axis:
+    """Return a logarithmic axis of counts, with a tick for every power of ten, or where there are few of these, some between."""
+    highest = max((int(np.max(bar["y"])) for bar in bars), default=0)
+    return axis(title, type="log", dtick=1 if highest >= _DECADES_ALONE else "D2")
 
 
 def millis(title: str, **more: Any) -> Axis:
@@ -172,11 +181,11 @@ def figure_json(plot: Plot) -> str:
     look = {
         "template": "none",
         "height": _HEIGHT_PX,
-        "margin": {"l": 60, "r": 24, "t": 36, "b": 48},
+        "margin": MARGIN,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": GREY},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "legend": LEGEND,
         "hoverlabel": {"bgcolor": "#24292f", "font": {"color": "#ffffff"}},
         "hovermode": "closest",
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": PALETTE[0]},

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fastload.report.page.plots import GREY, PALETTE, Axis, Plot, Trace, axis, label, millis, panels
+from fastload.report.page.plots import GREY, LEGEND, MARGIN, PALETTE, Axis, Plot, Trace, axis, label, millis, panels
 from fastload.stats.search_result import CurvePoint
 
 _SYMBOLS: Final = {True: "circle", False: "x"}
@@ -72,10 +72,14 @@ def _throughput(steps: Sequence[CurvePoint], loads: Axis, lines: Mapping[str, An
 def _lines(found: Mapping[str, float]) -> dict[str, Any]:
     """Return a vertical line with its name at each load that was found."""
     line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1.5, "dash": "dash"}}
-    name = {"yref": "paper", "y": 0, "yanchor": "bottom", "showarrow": False, "xanchor": "right", "xshift": -3, "textangle": -90}
+    name = {"yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False}
+    # The lower load has its name on its left and the higher one on its right, for they may be next to each other.
+    sides = [(text, load, "right" if load == min(found.values()) else "left") for text, load in found.items()]
     return {
         "shapes": [{**line, "x0": load, "x1": load} for load in found.values()],
-        "annotations": [{**name, "x": load, "text": label(f"{text}: {load:,.4g}")} for text, load in found.items()],
+        "annotations": [{**name, "x": load, "xanchor": side, "text": label(f"{text}: {load:,.4g}")} for text, load, side in sides],
+        "legend": {**LEGEND, "y": 1.1},
+        "margin": {**MARGIN, "t": 56},
     }
 
 

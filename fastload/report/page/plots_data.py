@@ -85,6 +85,11 @@ class Material:
         return max(run.load_s - run.duration_s, 0.0), run.load_s
 
     @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Return the names of the targets, in the order of the plan; files may have another."""
+        return tuple(self.summary.endpoints)
+
+    @property
     def end_s(self) -> float:
         """Return the end of the run in s since the start of the load."""
         run = self.summary.run
@@ -163,7 +168,7 @@ def bands(time_s: Floats, values: Floats) -> Bands:
             enough = len(own) * (1 - np.array(QUANTILES)) >= 1 - _ROUNDING
             enough[0] = True
             rows[row] = np.where(enough, np.quantile(own, QUANTILES, method="inverted_cdf"), np.nan)
-    middle: Floats = begin_s + (np.arange(bins) + 0.5) * bin_s
+    middle = np.asarray(begin_s + (np.arange(bins) + 0.5) * bin_s, dtype=np.float64)
     return Bands(middle, rows[:, 0], rows[:, 1], rows[:, 2], bin_s)
 
 

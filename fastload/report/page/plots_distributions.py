@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from fastload.report.page.plots import PALETTE, Plot, Trace, axis, label, millis, step_curve
+from fastload.report.page.plots import PALETTE, Plot, Trace, axis, count_axis, label, millis, step_curve
 from fastload.report.page.plots_data import Floats, Material, log_bins, metric_ms, ranked
 from fastload.report.page.plots_gaps import gap_curves
 from fastload.report.page.plots_over_time import MAX_ENDPOINTS, endpoint_color
@@ -75,10 +75,11 @@ def _distributions(material: Material) -> Iterator[_Distribution]:
         title = METRICS[name].label
         shown = name in _ON_AT_FIRST and not several
         yield _Distribution(f"{title}, all" if apart else title, known, PALETTE[number], "solid", shown)
-        for target, endpoint in enumerate(endpoints[:MAX_ENDPOINTS] if apart else ()):
-            own = values[(records["endpoint"] == target) & ~np.isnan(values)]
+        for endpoint in [name for name in material.endpoints if name in endpoints][:MAX_ENDPOINTS] if apart else ():
+            own = values[(records["endpoint"] == endpoints.index(endpoint)) & ~np.isnan(values)]
             if len(own):
-                yield _Distribution(f"{title} {label(endpoint)}", own, endpoint_color(target), _OF_EACH_ENDPOINT[name], shown=True)
+                color, dash = endpoint_color(material, endpoint), _OF_EACH_ENDPOINT[name]
+                yield _Distribution(f"{title} {label(endpoint)}", own, color, dash, shown=True)
 
 
 def _curves(material: Material, height: Callable[[Floats, int], Floats], shape: str) -> list[Trace]:
@@ -101,7 +102,7 @@ def _from_nothing(curve: Trace) -> Trace:
 
 
 def _left_out(material: Material) -> str:
-    count = len(material.stored.endpoints) if material.stored is not None else 0
+    count = len(material.endpoints)
     return f" Of {count} endpoints the first {MAX_ENDPOINTS} have curves of their own." if count > MAX_ENDPOINTS else ""
 
 
@@ -132,5 +133,5 @@ def _histogram(material: Material) -> Iterator[Plot]:
             "Requests by duration, both axes logarithmic. Each metric has bins of its own, as many as its values are worth, so the "
             "heights of two metrics do not compare.",
             traces,
-            {"barmode": "overlay", "xaxis": millis("duration", type="log"), "yaxis": axis("requests", type="log", dtick=1)},
+            {"barmode": "overlay", "xaxis": millis("duration", type="log"), "yaxis": count_axis("requests", traces)},
         )

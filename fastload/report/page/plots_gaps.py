@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from fastload.report.page.plots import GREY, PALETTE, Plot, Trace, axis, label, millis, step_curve
+from fastload.report.page.plots import GREY, PALETTE, Plot, Trace, count_axis, label, millis, step_curve
 from fastload.report.page.plots_data import Floats, Material
 from fastload.stats.histogram import Counts, Moments, midpoints
 from fastload.stats.result import Quantiles
@@ -73,7 +73,7 @@ def gap_histogram(material: Material) -> Iterator[Plot]:
             "Gaps between the content events of a stream by duration, both axes logarithmic: every known gap of the measured "
             f"window, at most {_BINS} bins.",
             traces,
-            {"barmode": "overlay", "xaxis": millis("gap", type="log"), "yaxis": axis("gaps", type="log", dtick=1)},
+            {"barmode": "overlay", "xaxis": millis("gap", type="log"), "yaxis": count_axis("gaps", traces)},
         )
 
 
@@ -105,8 +105,10 @@ def _distributions(material: Material) -> Iterator[tuple[str, Counts, Moments]]:
     stored = material.histograms
     if stored is None:
         return
-    several = stored.endpoints[: len(PALETTE)] if len(stored.endpoints) > 1 else ()
-    for name, row in [("ITL", None), *((f"ITL {label(endpoint)}", number) for number, endpoint in enumerate(several))]:
+    names = [name for name in material.endpoints if name in stored.endpoints] if len(stored.endpoints) > 1 else []
+    # In the order of the plan, whatever that of the file: the n-th has the n-th colour in every plot.
+    rows = [(f"ITL {label(name)}", stored.endpoints.index(name)) for name in names[: len(PALETTE)]]
+    for name, row in [("ITL", None), *rows]:
         counts, moments = stored.table.of(row)
         if moments is not None:
             yield name, counts, moments

@@ -48,7 +48,7 @@ def over_time(material: Material, name: str) -> Iterator[Plot]:
     yield Plot(
         f"{name}-over-time",
         _WORDS[name],
-        f"{title}: {METRICS[name].definition}. By the moment the request was sent. {how} "
+        f"{title}: {METRICS[name].definition}. By the moment the request was sent.{how} "
         f"{thinned_words(len(chosen), int(np.count_nonzero(~np.isnan(values))))}",
         [*points(material, records, chosen, sent_s, values), *traces],  # lines above the marks, which would hide them
         {
@@ -65,8 +65,8 @@ def points(material: Material, records: Records, chosen: NDArray[np.int64], x: F
     names = material.stored.endpoints
     endpoint = records["endpoint"][chosen]
     traces: list[Trace] = []
-    for number, name in enumerate(names):
-        own = chosen[endpoint == number]
+    for name in material.endpoints:
+        own = chosen[endpoint == names.index(name)] if name in names else chosen[:0]
         if not len(own):
             continue
         traces.append(
@@ -76,7 +76,7 @@ def points(material: Material, records: Records, chosen: NDArray[np.int64], x: F
                 "x": short(x[own]),
                 "y": short(y[own]),
                 "name": "requests" if len(names) == 1 else label(name),
-                "marker": {**_MARK, "color": endpoint_color(number)},
+                "marker": {**_MARK, "color": endpoint_color(material, name)},
                 "customdata": _identities(records[own]),
                 "hovertemplate": "%{y:.4g} ms<br>%{customdata}<extra>%{fullData.name}</extra>",
             }
@@ -84,9 +84,9 @@ def points(material: Material, records: Records, chosen: NDArray[np.int64], x: F
     return traces
 
 
-def endpoint_color(number: int) -> str:
-    """Return the colour of a target, the same in every plot."""
-    return PALETTE[(number + 1) % len(PALETTE)]
+def endpoint_color(material: Material, name: str) -> str:
+    """Return the colour of a target, the same in every plot, whatever the order of targets in a file."""
+    return PALETTE[(material.endpoints.index(name) + 1) % len(PALETTE)]
 
 
 def outside(material: Material) -> list[dict[str, object]]:
@@ -102,18 +102,20 @@ def from_zero(values: Floats) -> dict[str, object]:
 def _quantiles(material: Material, records: Records, sent_s: Floats, values: Floats) -> tuple[list[Trace], str]:
     """Return the lines, and what the caption says of them."""
     assert material.stored is not None
-    few = "A p90 is drawn of 10 requests or more, a p99 of 100."
-    if len(material.stored.endpoints) == 1:
+    names = material.stored.endpoints
+    few = "A p90 wants at least 10 requests there, a p99 100."
+    if len(names) == 1:
         lines = bands(sent_s, values)
-        return _fan(lines), f"Bands: p50 to p90 and p90 to p99 of every {lines.bin_s:.3g} s. {few}"
+        every = f" Bands: p50 to p90 and p90 to p99 of every {lines.bin_s:.3g} s. {few}" if len(lines.time_s) > 1 else ""
+        return _fan(lines), every
     traces: list[Trace] = []
-    for number, name in enumerate(material.stored.endpoints[:MAX_ENDPOINTS]):
-        own = records["endpoint"] == number
+    for name in [name for name in material.endpoints if name in names][:MAX_ENDPOINTS]:
+        own = records["endpoint"] == names.index(name)
         lines = bands(sent_s[own], values[own])
-        color = endpoint_color(number)
+        color = endpoint_color(material, name)
         traces += _line(f"{label(name)} p50", lines.time_s, lines.p50, {"color": color, "width": 2.5})
         traces += _line(f"{label(name)} p99", lines.time_s, lines.p99, {"color": color, "width": 1.2, "dash": "dot"})
-    return traces, f"Lines: p50 and p99 of each target over some time. {few}"
+    return traces, f" Lines: p50 and p99 of each target over successive spans of time. {few}"
 
 
 def _fan(lines: Bands) -> list[Trace]:

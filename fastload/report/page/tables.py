@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import Final
 
 from fastload.report.answer import gates
@@ -26,9 +27,17 @@ TONES: Final = {
     "INVALID": "bad",
 }
 _COLUMNS: Final = ("count", "mean", "min", "p50", "p75", "p90", "p95", "p99", "p999", "max")
+_BEYOND: Final = {"p90": Fraction(1, 10), "p95": Fraction(1, 20), "p99": Fraction(1, 100), "p999": Fraction(1, 1000)}
+"""Share of the samples beyond a quantile; where that is less than one, the quantile is the maximum."""
 _MAX_ROWS: Final = 200
 """More rows than anybody reads; the caption names the rest, which is in summary.json."""
 _MAX_TEXT: Final = 2000
+
+
+class Few(str):
+    """A quantile of fewer samples than it takes: it is shown, but not as a fact."""
+
+    __slots__ = ()
 
 
 def text(value: object) -> str:
@@ -40,18 +49,25 @@ def text(value: object) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = (), long: int | None = None) -> str:
     """Return a table of plain texts; `numbers` are the columns set to the right, `long` the one that may wrap anywhere."""
     right = set(numbers)
-    classes = [' class="n"' if index in right else ' class="long"' if index == long else "" for index in range(len(head))]
+    kinds = ["n" if index in right else "long" if index == long else "" for index in range(len(head))]
     body = list(rows)
-    lines = ["".join(f"<td{kind}>{text(cell)}</td>" for kind, cell in zip(classes, row, strict=True)) for row in body[:_MAX_ROWS]]
-    heads = "".join(f"<th{kind}>{text(name)}</th>" for kind, name in zip(classes, head, strict=True))
+    lines = ["".join(_cell("td", kind, cell) for kind, cell in zip(kinds, row, strict=True)) for row in body[:_MAX_ROWS]]
+    heads = "".join(_cell("th", kind, name) for kind, name in zip(kinds, head, strict=True))
     rest = f'<p class="soft">and {len(body) - _MAX_ROWS:,} more rows, see summary.json</p>' if len(body) > _MAX_ROWS else ""
     filled = "".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{filled}</tbody></table></div>{rest}'
 
 
+def _cell(tag: str, kind: str, shown: str) -> str:
+    names = f"{kind} few" if isinstance(shown, Few) else kind
+    looks = f' class="{names}"' if names else ""
+    scope = ' scope="col"' if tag == "th" else ""
+    return f"<{tag}{looks}{scope}>{text(shown)}</{tag}>"
+
+
 def pairs(rows: Iterable[tuple[str, str]]) -> str:
     """Return a table of names and what they stand for."""
-    lines = "".join(f'<tr><th>{text(name)}</th><td class="long">{text(value)}</td></tr>' for name, value in rows)
+    lines = "".join(f'<tr><th scope="row">{text(name)}</th><td class="long">{text(value)}</td></tr>' for name, value in rows)
     return f'<div class="scroll"><table><tbody>{lines}</tbody></table></div>'
 
 
@@ -64,22 +80,34 @@ def gate_table(summary: Summary) -> str:
     for gate in rows:
         cells = [f'<td class="{TONES[gate.status]}">{gate.word}</td>', f"<td>{text(gate.name)}</td>"]
         cells += [f'<td class="n">{text(part)}</td>' for part in (gate.value, gate.limit, gate.samples)]
-        lines.append(f'<tr>{"".join(cells)}<td class="long">{text(gate.hint)}</td></tr>')
+        lines.append(f'<tr>{"".join(cells)}<td class="long">{text("" if gate.hint == gate.word else gate.hint)}</td></tr>')
     kinds = " or ".join(dict.fromkeys(gate.kind for gate in rows))
-    head = f'<th></th><th>{kinds}</th><th class="n">value</th><th class="n">limit</th><th class="n">samples</th><th></th>'
+    names = (("", "result"), ("", kinds), ("n", "value"), ("n", "limit"), ("n", "samples"), ("long", "hint"))
+    head = "".join(_cell("th", kind, name) for kind, name in names)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
 def latency_table(latency: Latency) -> str:
-    """Return every latency that has data."""
-    rows = []
+    """Return every latency that has data, and what each of them is."""
+    rows, meanings = [], []
     for name, metric in METRICS.items():
         block: Quantiles | None = getattr(latency, name)
         if block is not None:
-            rows.append([metric.label, count(block.count), *(ms(getattr(block, column)) for column in _COLUMNS[1:])])
+            rows.append([metric.label, count(block.count), *(_quantile(block, column) for column in _COLUMNS[1:])])
+            meanings.append((metric.label, metric.definition))
     if not rows:
         return "<p>No latency: no completed request was sent inside the measured window.</p>"
-    return table(["latency", *_COLUMNS], rows, range(1, len(_COLUMNS) + 1))
+    few = any(isinstance(cell, Few) for row in rows for cell in row)
+    note = (
+        '<p class="soft">In italics: a quantile of fewer samples than it takes (p99: 100), which is just the slowest of them.</p>'
+    )
+    shown = table(["latency", *_COLUMNS], rows, range(1, len(_COLUMNS) + 1))
+    return f"{shown}{note if few else ''}<details><summary>What these are</summary>{pairs(meanings)}</details>"
+
+
+def _quantile(block: Quantiles, column: str) -> str:
+    shown = ms(getattr(block, column))
+    return Few(shown) if block.count * _BEYOND.get(column, 1) < 1 else shown
 
 
 def error_table(errors: Sequence[ErrorGroup]) -> str:
