@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fastload.errors import FastloadError
-from fastload.report.page.plots import Plot, figure_json
+from fastload.report.page.plots import HEIGHT_PX, Plot, figure_json
 from fastload.report.page.style import BOOT, STYLE
 from fastload.report.page.tables import text
 
@@ -44,9 +44,11 @@ def _figure(plot: Plot) -> str:
         if plot.rescalable
         else ""
     )
+    height = plot.layout.get("height", HEIGHT_PX)
+    place = f'class="plot" id="{name}" role="img" aria-label="{title}" style="height:{height}px"'
     return (
         f'<figure{"" if button else " class=plain"}><div class="head"><h3>{title}</h3>{button}</div>'
-        f'<div class="plot" id="{name}" role="img" aria-label="{title}"></div><figcaption>{text(plot.caption)}</figcaption>'
+        f"<div {place}></div><figcaption>{text(plot.caption)}</figcaption>"
         f'<script type="application/json" id="{name}-data">{figure_json(plot)}</script></figure>\n'
     )
 

@@ -25,7 +25,7 @@ LEGEND: Final = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "ma
 MARGIN: Final = {"l": 60, "r": 16, "t": 30, "b": 48}
 _GRID: Final = "rgba(128,128,128,0.25)"
 _SHADE: Final = "rgba(128,128,128,0.14)"
-_HEIGHT_PX: Final = 380
+HEIGHT_PX: Final = 380
 _PANELS_PX: Final = 470
 _TIME_MARGIN: Final = 0.006
 _FEW: Final = 30
@@ -180,7 +180,6 @@ def figure_json(plot: Plot) -> str:
 
     look = {
         "template": "none",
-        "height": _HEIGHT_PX,
         "margin": MARGIN,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -192,7 +191,9 @@ def figure_json(plot: Plot) -> str:
         "colorway": list(PALETTE),
         "showlegend": True,
     }
-    figure = graph_objects.Figure(data=list(plot.traces), layout={**look, **plot.layout})
+    # The place in the page has the height, so that the drawing follows when the place changes.
+    own = {name: value for name, value in plot.layout.items() if name != "height"}
+    figure = graph_objects.Figure(data=list(plot.traces), layout={**look, **own})
     figure.for_each_yaxis(lambda one: one.update(nticks=_LOG_TICKS) if one.type == "log" and one.dtick is None else None)
     text = str(figure.to_json())
     return script_safe(f'{text[:-1]},"config":{_config(plot.name)}}}')

@@ -95,6 +95,14 @@ class Material:
         run = self.summary.run
         return run.total_s if run.merged is None else float(len(self.summary.timeline))
 
+    @property
+    def shown_to_s(self) -> float:
+        """Return the end of the axes of time: of the run, or of what was still seen of servers and machine after it."""
+        summary = self.summary
+        rows = [*(summary.client.rows if summary.client is not None else [])[-1:]]
+        last_s = [row.t_s for row in rows] + [server.rows[-1].t_s for server in (summary.server or {}).values() if server.rows]
+        return max(self.end_s, *last_s) if last_s else self.end_s
+
     def outside_s(self) -> list[tuple[float, float]]:
         """Return the spans of the run that were not measured: warm-up, drain, and the time between the runs of a merged result."""
         merged = self.summary.run.merged

@@ -6,9 +6,9 @@ are the steps of the empirical distribution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,6 +25,10 @@ _OF_EACH_ENDPOINT: Final = {"ttft": "solid", "e2e": "dash"}
 """With several targets colour tells the target, and dashes the metric."""
 
 
+_STRAY_PERCENT: Final = 0.1
+_ROOM: Final = 1.06
+
+
 @dataclass(frozen=True, slots=True)
 class _Distribution:
     label: str
@@ -37,6 +41,7 @@ class _Distribution:
 def distribution_plots(material: Material) -> Iterator[Plot]:
     """Yield the plots for which there is data."""
     cumulative = _curves(material, lambda share, _: share * 100, "hv")
+    duration = millis("duration", type="log", **_without_strays(cumulative))
     if cumulative:
         yield Plot(
             "cdf",
@@ -44,7 +49,7 @@ def distribution_plots(material: Material) -> Iterator[Plot]:
             "Share of the requests, of ITL of the gaps, at or below a duration; every value counts. A click shows or hides a name."
             + _left_out(material),
             [_from_nothing(curve) for curve in cumulative],
-            {"xaxis": millis("duration", type="log"), "yaxis": axis("at or below", ticksuffix=" %", range=[0, 101])},
+            {"xaxis": duration, "yaxis": axis("at or below", ticksuffix=" %", range=[0, 101])},
             rescalable=False,
         )
     # The share at or above the value of rank k is (n - k + 1) / n: the slowest of n stands at 1/n, not at 0.
@@ -56,7 +61,7 @@ def distribution_plots(material: Material) -> Iterator[Plot]:
             "Share of the requests, of ITL of the gaps, that took a duration or longer, on log axes: 1 % is the slowest of 100."
             + _left_out(material),
             tail,
-            {"xaxis": millis("duration", type="log"), "yaxis": axis("this long or longer", type="log", ticksuffix=" %")},
+            {"xaxis": duration, "yaxis": axis("this long or longer", type="log", ticksuffix=" %")},
         )
     yield from _histogram(material)
 
@@ -99,6 +104,16 @@ def _from_nothing(curve: Trace) -> Trace:
         "x": np.concatenate([curve["x"][:1], curve["x"]]),
         "y": np.concatenate([np.zeros(1, np.float32), curve["y"]]),
     }
+
+
+def _without_strays(curves: Sequence[Trace]) -> dict[str, Any]:
+    """Return the range of a log axis without the least 0.1 % of the curves shown: one tiny gap would take half the width."""
+    ends: list[float] = []
+    for curve in curves:
+        known = (curve["x"] > 0) & (curve["y"] >= _STRAY_PERCENT)
+        if curve["visible"] is True and known.any():
+            ends += [float(curve["x"][known].min()), float(curve["x"].max())]
+    return {"range": [float(np.log10(min(ends) / _ROOM)), float(np.log10(max(ends) * _ROOM))]} if ends else {}
 
 
 def _left_out(material: Material) -> str:

@@ -22,7 +22,7 @@ def observed_plots(material: Material) -> Iterator[Plot]:
     """Yield the plots for which there is data."""
     summary = material.summary
     frame = {
-        "xaxis": time_axis(material.end_s),
+        "xaxis": time_axis(material.shown_to_s),
         "shapes": [shade(left, right) for left, right in material.outside_s()],
     }
     for index, (name, server) in enumerate((summary.server or {}).items()):

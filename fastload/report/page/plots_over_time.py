@@ -52,7 +52,7 @@ def over_time(material: Material, name: str) -> Iterator[Plot]:
         f"{thinned_words(len(chosen), int(np.count_nonzero(~np.isnan(values))))}",
         [*points(material, records, chosen, sent_s, values), *traces],  # lines above the marks, which would hide them
         {
-            "xaxis": time_axis(material.end_s),
+            "xaxis": time_axis(material.shown_to_s),
             "yaxis": millis(title, type=axis_type(values), **from_zero(values)),
             "shapes": outside(material),
         },
@@ -103,10 +103,13 @@ def _quantiles(material: Material, records: Records, sent_s: Floats, values: Flo
     """Return the lines, and what the caption says of them."""
     assert material.stored is not None
     names = material.stored.endpoints
-    few = "A p90 wants at least 10 requests there, a p99 100."
     if len(names) == 1:
         lines = bands(sent_s, values)
-        every = f" Bands: p50 to p90 and p90 to p99 of every {lines.bin_s:.3g} s. {few}" if len(lines.time_s) > 1 else ""
+        every = (
+            f" Bands: p50 to p90 and p90 to p99 of every {lines.bin_s:.3g} s. A p90 wants at least 10 requests there, a p99 100."
+            if len(lines.time_s) > 1
+            else ""
+        )
         return _fan(lines), every
     traces: list[Trace] = []
     for name in [name for name in material.endpoints if name in names][:MAX_ENDPOINTS]:
@@ -115,7 +118,7 @@ def _quantiles(material: Material, records: Records, sent_s: Floats, values: Flo
         color = endpoint_color(material, name)
         traces += _line(f"{label(name)} p50", lines.time_s, lines.p50, {"color": color, "width": 2.5})
         traces += _line(f"{label(name)} p99", lines.time_s, lines.p99, {"color": color, "width": 1.2, "dash": "dot"})
-    return traces, f" Lines: p50 and p99 of each target over successive spans of time. {few}"
+    return traces, " Lines: p50 and p99 of each target over successive spans of time. A p99 wants at least 100 requests there."
 
 
 def _fan(lines: Bands) -> list[Trace]:

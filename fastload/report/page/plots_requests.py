@@ -93,7 +93,7 @@ def _stalls(material: Material) -> Iterator[Plot]:
         "The longest gap between two tokens of each request, by the moment the request ended. "
         + thinned_words(len(chosen), int(np.count_nonzero(~np.isnan(values)))),
         points(material, records, chosen, since_start_s(records, "end_ns"), values),
-        {"xaxis": time_axis(material.end_s), "yaxis": millis("longest gap", type="log"), "shapes": outside(material)},
+        {"xaxis": time_axis(material.shown_to_s), "yaxis": millis("longest gap", type="log"), "shapes": outside(material)},
     )
 
 
@@ -135,7 +135,7 @@ def _errors(material: Material) -> Iterator[Plot]:
         traces,
         {
             "barmode": "stack",
-            "xaxis": time_axis(material.end_s),
+            "xaxis": time_axis(material.shown_to_s),
             "yaxis": axis(f"requests in {bin_s:g} s", rangemode="tozero", **ticks),
             "shapes": outside(material),
         },

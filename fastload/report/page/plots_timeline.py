@@ -67,7 +67,7 @@ def timeline_plots(material: Material) -> Iterator[Plot]:
     time_s = np.array([group[0].t_s for group in groups]) + length_s / 2
     outside = [shade(left, right) for left, right in material.outside_s()]
     together = f" {width_s} seconds are put together in each point." if width_s > 1 else ""
-    course = _Course(groups, time_s, length_s, time_axis(material.end_s), outside, together)
+    course = _Course(groups, time_s, length_s, time_axis(material.shown_to_s), outside, together)
     yield _throughput(course)
     yield from _load(course)
     yield from _failures(material, course)

@@ -29,7 +29,7 @@ th,td{vertical-align:top}
 td.n,th.n{text-align:right;white-space:nowrap}td.few{color:var(--soft);font-style:italic}
 td.long{overflow-wrap:anywhere;min-width:16em}
 figure{margin:0 0 22px;padding:12px 0 0;border-top:1px solid var(--line);break-inside:avoid}
-.head{display:flex;justify-content:space-between;align-items:baseline;gap:12px}.plot{width:100%;min-height:380px}
+.head{display:flex;justify-content:space-between;align-items:baseline;gap:12px}.plot{width:100%}
 .plot .modebar{top:-30px!important;right:96px!important}.plain .plot .modebar{right:0!important}
 button{white-space:nowrap;font:inherit;font-size:.85em;
 color:var(--ink);background:var(--card);border:1px solid var(--line);border-radius:5px;
@@ -42,7 +42,8 @@ summary{cursor:pointer}details,h3{margin-top:.9em}figure h3{margin:0}
 .scroll tr>:first-child{position:sticky;left:0;background:var(--paper)}.verdict .scroll tr>:first-child{background:var(--card)}
 .plot .modebar{display:none!important}}
 .plot .xtick text,.plot .x2tick text,.plot .ytick text,.plot .y2tick text,.plot .infolayer text{fill:var(--ink)!important}
-@media print{body{max-width:none;padding:0}.modebar,button{display:none!important}.plot svg{max-width:100%}h2{break-after:avoid}}
+@media print{body{max-width:none;padding:0;font-size:11px}td,th{padding-right:8px}.scroll{overflow:visible}
+.modebar,button{display:none!important}.plot svg{max-width:100%}h2{break-after:avoid}}
 """
 """Text of the axes and legends takes the page's colour, so that the plots need no second drawing for a dark page."""
 
@@ -58,7 +59,11 @@ function draw(place) {
   const asked = structuredClone(figure.layout);
   if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false; // a finger on a plot scrolls the page
   if (place.clientWidth < narrow) figure.layout.margin = { ...figure.layout.margin, l: 40, r: 8 };
-  Plotly.newPlot(place, figure.data, figure.layout, figure.config).then(() => makeRoom(place, asked.height));
+  const height = parseFloat(place.style.height);
+  Plotly.newPlot(place, figure.data, figure.layout, figure.config).then(() => {
+    makeRoom(place, height);
+    place.on("plotly_afterplot", () => makeRoom(place, height)); // the window became narrower, say
+  });
   const button = document.getElementById(place.id + "-scale");
   if (!button) return;
   const axes = Object.keys(asked).filter((name) => name.startsWith("yaxis"));
@@ -82,8 +87,10 @@ function draw(place) {
 // A legend of many lines makes the figure higher, not the plot flatter.
 function makeRoom(place, height) {
   const legend = place.querySelector(".legend");
-  const more = legend ? Math.round(legend.getBoundingClientRect().height) - 30 : 0;
-  if (more > 4) Plotly.relayout(place, { height: height + more });
+  const more = legend ? Math.max(0, Math.round(legend.getBoundingClientRect().height) - 30) : 0;
+  if (Math.abs(parseFloat(place.style.height) - height - more) < 4) return;
+  place.style.height = height + more + "px";
+  Plotly.Plots.resize(place);
 }
 
 // One after the other, so that the page can be read and scrolled meanwhile.
@@ -95,8 +102,11 @@ function drawNext() {
 }
 drawNext();
 
+const paper = 680; // px, what a sheet of A4 or Letter has
 addEventListener("beforeprint", () => {
   document.querySelectorAll("details").forEach((part) => { part.open = true; });
   places.forEach(draw);
+  for (const place of places) Plotly.relayout(place, { width: paper });
 });
+addEventListener("afterprint", () => places.forEach((place) => Plotly.relayout(place, { width: null, autosize: true })));
 """

@@ -76,13 +76,16 @@ def gate_table(summary: Summary) -> str:
     rows = gates(summary)
     if not rows:
         return '<p class="soft">No SLO was given.</p>'
+    hints = ["" if gate.hint == gate.word else gate.hint for gate in rows]
     lines = []
-    for gate in rows:
+    for gate, hint in zip(rows, hints, strict=True):
         cells = [f'<td class="{TONES[gate.status]}">{gate.word}</td>', f"<td>{text(gate.name)}</td>"]
         cells += [f'<td class="n">{text(part)}</td>' for part in (gate.value, gate.limit, gate.samples)]
-        lines.append(f'<tr>{"".join(cells)}<td class="long">{text("" if gate.hint == gate.word else gate.hint)}</td></tr>')
+        cells += [f'<td class="long">{text(hint)}</td>'] if any(hints) else []
+        lines.append(f"<tr>{''.join(cells)}</tr>")
     kinds = " or ".join(dict.fromkeys(gate.kind for gate in rows))
-    names = (("", "result"), ("", kinds), ("n", "value"), ("n", "limit"), ("n", "samples"), ("long", "hint"))
+    names = [("", "result"), ("", kinds), ("n", "value"), ("n", "limit"), ("n", "samples")]
+    names += [("long", "hint")] if any(hints) else []
     head = "".join(_cell("th", kind, name) for kind, name in names)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
