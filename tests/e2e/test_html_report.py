@@ -167,7 +167,8 @@ BADLY_PLACED = """
   for (const text of plot.querySelectorAll("text")) {
     const box = text.getBoundingClientRect();
     const beside = box.left < place.left - 1 || box.right > place.right + 1;
-    if (box.width && (beside || box.top < place.top - 1 || box.bottom > place.bottom + 1)) said.push(`${plot.id}: ${text.textContent} is cut off`);
+    const above = box.top < place.top - 1 || box.bottom > place.bottom + 1;
+    if (box.width && (beside || above)) said.push(`${plot.id}: ${text.textContent} is cut off`);
   }
   const legend = plot.querySelector(".legend").getBoundingClientRect();
   if (legend.bottom > place.top + plot._fullLayout._size.t + 1) said.push(`${plot.id}: the legend is over the plot`);
@@ -197,7 +198,8 @@ def test_a_click_changes_the_scale_and_back(page: Path, tmp_path: Path) -> None:
 
     async def look(shown: Page) -> None:
         state = (
-            "[document.getElementById('itl-histogram').layout.yaxis.type, document.querySelectorAll('#itl-histogram .ytick').length,"
+            "[document.getElementById('itl-histogram').layout.yaxis.type,"
+            "document.querySelectorAll('#itl-histogram .ytick').length,"
             "document.getElementById('itl-histogram-scale').getAttribute('aria-pressed')]"
         )
         first = await shown.evaluate(state)
