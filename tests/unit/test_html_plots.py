@@ -86,6 +86,16 @@ def test_thinning_keeps_the_slowest() -> None:
     assert 7 not in chosen
 
 
+def test_thinning_makes_no_gap() -> None:
+    """From the fastest to the slowest the marks of even values lie no further apart than a hundredth of the axis."""
+    values = np.random.default_rng(1).permutation(100_000).astype(np.float64)
+    drawn = np.sort(values[thin(values)])
+    assert np.diff(drawn).max() <= 1000
+    # Above every n-th the density grows step by step: no tenth of the axis has more than three times the marks of the one below.
+    counts, _ = np.histogram(drawn, 10)
+    assert (counts[1:-1] <= 3 * counts[:-2]).all()
+
+
 def test_few_values_are_all_drawn() -> None:
     """Nothing is thinned out that need not be."""
     assert thin(np.array([3.0, np.nan, 1.0])).tolist() == [0, 2]

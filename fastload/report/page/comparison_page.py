@@ -117,7 +117,8 @@ def _plots(pair: Pair, number: int) -> Iterable[Plot]:
     yield Plot(
         f"change-{number}",
         "What changed",
-        f"Change of {pair.b} against {pair.a} in per cent, with its 95 % interval: an interval that holds 0 is what chance makes. "
+        f"Change of {pair.b} against {pair.a} in per cent, with its 95 % interval: how large it is. Whether it is chance tells "
+        "the test (p in the table), which can find a change too small for the interval, and is stricter on many rows. "
         f"More is worse of a latency and better of a rate.{f' Not drawn: {left}.' if left else ''}",
         [_trace(name, [row for row in drawn if word(row) == name]) for name in words],
         {

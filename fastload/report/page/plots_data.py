@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 
 MAX_POINTS: Final = 1500
 """Marks of one scatter plot: more are slow to draw and hide each other."""
-MAX_SLOWEST: Final = 200
-"""Of them, or so, the slowest, whatever the thinning."""
+ALL_OF_THE_SLOWEST: Final = 100
+"""The slowest that are all drawn; of those at rank r beyond, one in r/100. That makes 800 of 100,000, and 1,250 of 10 million."""
 MAX_BINS: Final = 300
 """Bins of a time axis: two to three pixels each."""
 _IN_A_BIN: Final = 120
@@ -141,12 +141,18 @@ def metric_ms(records: Records, name: str) -> Floats:
 
 
 def thin(values: Floats, limit: int = MAX_POINTS) -> NDArray[np.int64]:
-    """Return which of the values to draw: all, or every n-th and the slowest."""
+    """Return which of the values to draw: all, or every n-th, and of the slowest the more the slower they are.
+
+    Were a number of the slowest kept and nothing more of those below, the marks would show a gap that is not there.
+    """
     known = np.flatnonzero(~np.isnan(values))
-    if len(known) <= limit:
+    count = len(known)
+    if count <= limit:
         return known
-    slowest = known[np.argpartition(values[known], -MAX_SLOWEST)[-MAX_SLOWEST:]]
-    step = -(-len(known) // (limit - MAX_SLOWEST))
+    beyond = ALL_OF_THE_SLOWEST * np.exp(np.arange(0, np.log(count / ALL_OF_THE_SLOWEST), 1 / ALL_OF_THE_SLOWEST))
+    ranks = np.concatenate([np.arange(ALL_OF_THE_SLOWEST), np.floor(beyond).astype(np.int64)])
+    slowest = known[np.argsort(-values[known], kind="stable")[ranks]]
+    step = -(-count // (limit - len(ranks)))
     return np.union1d(known[::step], slowest)
 
 
@@ -155,7 +161,8 @@ def thinned_words(drawn: int, of: int) -> str:
     if drawn >= of:
         return "The one request is drawn." if of == 1 else f"All {of:,} requests are drawn."
     return (
-        f"{drawn:,} of {of:,} requests are drawn: every n-th and the {MAX_SLOWEST} slowest; lines and bands are over all of them."
+        f"{drawn:,} of {of:,} requests are drawn: every n-th, the {ALL_OF_THE_SLOWEST} slowest, and of the others the more the slower "
+        "they are; lines and bands are over all."
     )
 
 
