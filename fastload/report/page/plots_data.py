@@ -161,7 +161,7 @@ def thinned_words(drawn: int, of: int) -> str:
     if drawn >= of:
         return "The one request is drawn." if of == 1 else f"All {of:,} requests are drawn."
     return (
-        f"{drawn:,} of {of:,} requests are drawn: every n-th, the {ALL_OF_THE_SLOWEST} slowest, and of the others the more the slower "
+        f"{drawn:,} of {of:,} requests are drawn: every n-th, the {ALL_OF_THE_SLOWEST} slowest, of the others the more the slower "
         "they are; lines and bands are over all."
     )
 
