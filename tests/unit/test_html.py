@@ -22,6 +22,7 @@ from fastload.report.files.json import write_summary
 from fastload.report.files.model_file import write_model
 from fastload.report.files.requests_csv import write_requests_csv
 from fastload.report.page.summary_page import html_report, write_html_report
+from fastload.report.page.tables import step_table
 from fastload.samples.layout import Outcome
 from fastload.stats.result import Summary
 from fastload.stats.search_result import StressResult
@@ -226,6 +227,18 @@ def test_a_quantile_of_too_few_is_marked(count: int, few: int, tmp_path: Path) -
     row = re.search(r"<tr><td>E2E</td>.*?</tr>", html_report(tmp_path))
     assert row is not None
     assert row[0].count('class="n few"') == few
+
+
+def test_targets_and_steps_of_few_are_marked(tmp_path: Path) -> None:
+    """The p99 of each of two targets with 60 requests is in italics, though both have enough together; that of a short step too."""
+    stored(tmp_path, [record(request_id=number, endpoint=number % 2) for number in range(120)], targets=("a", "b"))
+    page = html_report(tmp_path)
+    for name, few in (("a", 3), ("b", 2)):  # TTFT, E2E, and ITL of the one that has tokens
+        row = re.search(rf"<tr><td>{name}</td>.*?</tr>", page)
+        assert row is not None
+        assert row[0].count("few") == few
+    assert "few" in step_table("users", [point(10).model_copy(update={"requests": 99})])
+    assert "few" not in step_table("users", [point(10).model_copy(update={"requests": 100})])
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,15 @@ def test_medians_along_x() -> None:
     assert found_y.tolist() == [2, 4, 6, 8, 10]
 
 
+@pytest.mark.parametrize(("count", "groups"), [(9, 1), (25, 2), (1000, 20)])
+def test_a_median_is_of_ten_at_least(count: int, groups: int) -> None:
+    """No group is a handful: the longest prompts are in one with others, and their own TTFT is not called a median."""
+    x = np.arange(float(count))
+    found_x, _ = grouped_medians(x, x)
+    assert len(found_x) == groups
+    assert found_x[-1] <= x[-5]
+
+
 def test_an_invalid_step_has_no_mark() -> None:
     """The capacity curve leaves INVALID steps out and says how many."""
     steps = [point(10), point(20), point(40).model_copy(update={"valid": False})]

@@ -100,7 +100,10 @@ def test_few_values_have_few_bars(page: dict[str, dict[str, Any]]) -> None:
 
 def test_targets_are_not_mixed(tmp_path: Path) -> None:
     """Of two targets each has its own quantiles over time, in the colour of its marks and curves, none is of both."""
-    rows = [request(2000.0 if number % 2 else 20.0, endpoint=1 - number % 2, request_id=number) for number in range(100)]
+    rows = [
+        request(2000.0 if number % 2 else 20.0, endpoint=1 - number % 2, request_id=number, input_tokens=number)
+        for number in range(100)
+    ]
     stored(tmp_path, rows, targets=("slow", "fast"))
     found = figures(html_report(tmp_path))
     lines = {trace["name"]: trace for trace in found["ttft-over-time"]["data"]}
@@ -111,6 +114,7 @@ def test_targets_are_not_mixed(tmp_path: Path) -> None:
         for metric, dash in (("TTFT", "solid"), ("E2E", "dash")):
             assert named(found["cdf"], f"{metric} {name}")["line"]["dash"] == dash
             assert named(found["cdf"], f"{metric} {name}")["line"]["color"] == color
+    assert [trace["name"] for trace in found["ttft-by-prompt"]["data"]] == ["slow", "fast", "slow median", "fast median"]
     assert named(found["cdf"], "TTFT, all")["visible"] == "legendonly"
 
 

@@ -155,7 +155,7 @@ function showEnd(outcome) {
   }
   const kind = !outcome.valid || outcome.status === "FAIL" || outcome.status === "CRITICAL" ? "bad" : outcome.status === "PASS" ? "good" : "warn";
   setState(kind, `The run has ended: ${outcome.valid ? "VALID" : "INVALID"}, ${outcome.status}`, "", outcome.reasons.join("; "));
-  fill("gates", outcome.checks.map((check) => [cell(check.name), cell(inUnitOf(check), "n"), cell(check.limit),
+  fill("gates", outcome.checks.map((check) => [cell(check.name), cell(inUnitOf(check), "n"), cell(check.limit, "n"),
     cell(check.status, VERDICT[check.status] ?? "bad")]));
   at("gates").querySelector("h2").textContent = "Gates, over the measured window";
 }

@@ -104,7 +104,7 @@ def _table(pair: Pair) -> str:
         )
         for row in pair.differences
     ]
-    return table(("metric", pair.a, pair.b, "change", "95 % interval", "p", "effect", ""), rows, _NUMBERS)
+    return table(("metric", pair.a, pair.b, "change", "95 % interval", "p", "effect", "result"), rows, _NUMBERS)
 
 
 def _plots(pair: Pair, number: int) -> Iterable[Plot]:

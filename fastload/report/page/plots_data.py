@@ -32,6 +32,7 @@ _IN_A_BIN: Final = 120
 _LEAST_BINS: Final = 5
 _PLAIN_BINS: Final = 10
 _LEAST_IN_A_BIN: Final = 20
+_LEAST_IN_A_GROUP: Final = 10
 QUANTILES: Final = (0.5, 0.9, 0.99)
 _RANKS: Final = 300
 _HISTOGRAM_BINS: Final = 60
@@ -237,10 +238,11 @@ def axis_type(values: Floats) -> str:
 
 
 def grouped_medians(x: Floats, y: Floats, groups: int = 20) -> tuple[Floats, Floats]:
-    """Return medians of y in groups of about equal size along x; equal x are never parted."""
+    """Return medians of y in groups of about equal size along x, of ten values at least; equal x are never parted."""
     order = np.argsort(x, kind="stable")
     x, y = x[order], y[order]
-    edges = np.unique(np.searchsorted(x, x[np.linspace(0, len(x) - 1, groups + 1).astype(np.int64)]))
+    groups = int(np.clip(len(x) // _LEAST_IN_A_GROUP, 1, groups))
+    edges = np.unique(np.searchsorted(x, x[np.arange(groups) * len(x) // groups]))
     parts = [(begin, end) for begin, end in zip(edges, [*edges[1:], len(x)], strict=True) if end > begin]
     return (
         np.array([np.median(x[begin:end]) for begin, end in parts]),

@@ -146,7 +146,7 @@ def _histogram(material: Material) -> Iterator[Plot]:
             "histogram",
             "Histogram: which durations are usual, which are rare",
             "Requests by duration, both axes logarithmic. Each metric has bins of its own, as many as its values are worth, so the "
-            "heights of two metrics do not compare.",
+            f"heights of two metrics do not compare.{' All targets together.' if len(material.endpoints) > 1 else ''}",
             traces,
             {"barmode": "overlay", "xaxis": millis("duration", type="log"), "yaxis": count_axis("requests", traces)},
         )

@@ -11,8 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from fastload.report.page.plots import GREY, PALETTE, Plot, axis, millis, time_axis
+from fastload.report.page.plots import GREY, PALETTE, Plot, Trace, axis, label, millis, time_axis
 from fastload.report.page.plots_data import (
+    Floats,
     Material,
     axis_type,
     bin_width_s,
@@ -24,9 +25,9 @@ from fastload.report.page.plots_data import (
 )
 from fastload.report.page.plots_distributions import distribution_plots
 from fastload.report.page.plots_gaps import gap_histogram
-from fastload.report.page.plots_over_time import from_zero, outside, over_time, points
+from fastload.report.page.plots_over_time import MAX_ENDPOINTS, endpoint_color, from_zero, outside, over_time, points
 from fastload.samples.layout import RECORD_RETRIED, Outcome
-from fastload.stats.metrics import final
+from fastload.stats.metrics import Records, final
 
 _LEAST_PROMPT_RATIO: Final = 1.2
 """Prompts that differ less in length tell nothing of what length costs: their plot would be a stripe."""
@@ -59,26 +60,36 @@ def _ttft_by_prompt(material: Material) -> Iterator[Plot]:
     if not len(values) or tokens.max() < _LEAST_PROMPT_RATIO * max(tokens.min(), 1.0):
         return
     chosen = thin(values)
-    x, y = grouped_medians(tokens, values)
-    median = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": x,
-        "y": y,
-        "name": "median",
-        "line": {"color": PALETTE[0], "width": 2.5},
-    }
     yield Plot(
         "ttft-by-prompt",
         "TTFT against prompt length: what a longer prompt costs",
-        f"Input tokens as the server counted them. The line joins medians of up to 20 groups of about equal size. "
+        f"Input tokens as the server counted them. A line joins medians of up to 20 groups of about equal size. "
         f"{thinned_words(len(chosen), len(values))}",
-        [*points(material, records, chosen, tokens, values), median],
+        [*points(material, records, chosen, tokens, values), *_medians(material, records, tokens, values)],
         {
             "xaxis": axis("input tokens", type=axis_type(tokens)),
             "yaxis": millis("TTFT", type=axis_type(values), **from_zero(values)),
         },
     )
+
+
+def _medians(material: Material, records: Records, tokens: Floats, values: Floats) -> Iterator[Trace]:
+    """Yield the line of each target."""
+    names = material.stored.endpoints if material.stored is not None else ()
+    for name in [name for name in material.endpoints if name in names][:MAX_ENDPOINTS]:
+        own = records["endpoint"] == names.index(name)
+        if not own.any():
+            continue
+        x, y = grouped_medians(tokens[own], values[own])
+        alone = len(names) == 1
+        color = PALETTE[0] if alone else endpoint_color(material, name)
+        look = {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "line": {"color": color, "width": 2.5},
+            "marker": {"size": 5, "color": color},
+        }
+        yield {**look, "x": x, "y": y, "name": "median" if alone else f"{label(name)} median"}
 
 
 def _stalls(material: Material) -> Iterator[Plot]:

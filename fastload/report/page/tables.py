@@ -29,6 +29,9 @@ TONES: Final = {
 _COLUMNS: Final = ("count", "mean", "min", "p50", "p75", "p90", "p95", "p99", "p999", "max")
 _BEYOND: Final = {"p90": Fraction(1, 10), "p95": Fraction(1, 20), "p99": Fraction(1, 100), "p999": Fraction(1, 1000)}
 """Share of the samples beyond a quantile; where that is less than one, the quantile is the maximum."""
+_FEW_NOTE: Final = (
+    '<p class="soft">In italics: a quantile of fewer samples than it takes (p99: 100), which is just the slowest of them.</p>'
+)
 _MAX_ROWS: Final = 200
 """More rows than anybody reads; the caption names the rest, which is in summary.json."""
 _MAX_TEXT: Final = 2000
@@ -54,6 +57,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[
     lines = ["".join(_cell("td", kind, cell) for kind, cell in zip(kinds, row, strict=True)) for row in body[:_MAX_ROWS]]
     heads = "".join(_cell("th", kind, name) for kind, name in zip(kinds, head, strict=True))
     rest = f'<p class="soft">and {len(body) - _MAX_ROWS:,} more rows, see summary.json</p>' if len(body) > _MAX_ROWS else ""
+    if any(isinstance(cell, Few) for row in body[:_MAX_ROWS] for cell in row):
+        rest += _FEW_NOTE
     filled = "".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{filled}</tbody></table></div>{rest}'
 
@@ -100,12 +105,8 @@ def latency_table(latency: Latency) -> str:
             meanings.append((metric.label, metric.definition))
     if not rows:
         return "<p>No latency: no completed request was sent inside the measured window.</p>"
-    few = any(isinstance(cell, Few) for row in rows for cell in row)
-    note = (
-        '<p class="soft">In italics: a quantile of fewer samples than it takes (p99: 100), which is just the slowest of them.</p>'
-    )
     shown = table(["latency", *_COLUMNS], rows, range(1, len(_COLUMNS) + 1))
-    return f"{shown}{note if few else ''}<details><summary>What these are</summary>{pairs(meanings)}</details>"
+    return f"{shown}<details><summary>What these are</summary>{pairs(meanings)}</details>"
 
 
 def _quantile(block: Quantiles, column: str) -> str:
@@ -132,7 +133,7 @@ def endpoint_tables(endpoints: dict[str, Endpoint]) -> str:
                 percent(one.requests.failed / ended if ended else None),
                 rate(one.throughput.requests_per_s),
                 rate(one.throughput.output_tokens_per_s),
-                *(ms(value) for block in (ttft, itl, e2e) for value in _ends(block)),
+                *(value for block in (ttft, itl, e2e) for value in _ends(block)),
             ]
         )
     head = ["endpoint", "completed", "failed", "requests/s", "tokens/s"]
@@ -140,8 +141,8 @@ def endpoint_tables(endpoints: dict[str, Endpoint]) -> str:
     return table(head, rows, range(1, len(head)))
 
 
-def _ends(block: Quantiles | None) -> tuple[float | None, float | None]:
-    return (None, None) if block is None else (block.p50, block.p99)
+def _ends(block: Quantiles | None) -> tuple[str, str]:
+    return (ms(None), ms(None)) if block is None else (ms(block.p50), _quantile(block, "p99"))
 
 
 def turn_table(summary: Summary) -> str:
@@ -153,7 +154,7 @@ def turn_table(summary: Summary) -> str:
         blocks = [_ends(turn.latency_ms.get(name)) for name in ("ttft", "tpot", "e2e")]
         tokens = "-" if turn.input_tokens_mean is None else f"{turn.input_tokens_mean:,.0f}"
         rows.append(
-            [count(turn.turn), count(turn.requests), count(turn.completed), tokens, *(ms(v) for pair in blocks for v in pair)]
+            [count(turn.turn), count(turn.requests), count(turn.completed), tokens, *(value for pair in blocks for value in pair)]
         )
     head = ["turn", "requests", "completed", "input tokens"]
     head += [f"{name} {quantile}" for name in ("TTFT", "TPOT", "E2E") for quantile in ("p50", "p99")]
@@ -166,10 +167,12 @@ def step_table(over: str, points: Sequence[CurvePoint]) -> str:
     for point in sorted(points, key=lambda point: point.load):
         word = "INVALID" if not point.valid else "met" if point.met else "failed"
         rates = (point.requests_per_s, point.output_tokens_per_s, point.goodput_per_s)
-        times = (point.ttft_p50, point.ttft_p99, point.itl_p50, point.itl_p99)
-        cells = [f"{point.load:,.4g}", *map(rate, rates), *map(ms, times), percent(point.error_ratio)]
+        slowest = ms(point.ttft_p99)
+        slowest = Few(slowest) if point.ttft_p99 is not None and point.requests * _BEYOND["p99"] < 1 else slowest
+        times = (ms(point.ttft_p50), slowest, ms(point.itl_p50), ms(point.itl_p99))
+        cells = [f"{point.load:,.4g}", *map(rate, rates), *times, percent(point.error_ratio)]
         rows.append([*cells, f"{word}: {'; '.join(point.reasons)}" if point.reasons else word])
-    head = [over, "requests/s", "tokens/s", "goodput/s", "TTFT p50", "TTFT p99", "ITL p50", "ITL p99", "errors", ""]
+    head = [over, "requests/s", "tokens/s", "goodput/s", "TTFT p50", "TTFT p99", "ITL p50", "ITL p99", "errors", "result"]
     return table(head, rows, range(9), long=9)
 
 
