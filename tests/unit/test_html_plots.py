@@ -16,6 +16,7 @@ from fastload.report.page.plots_data import (
     MAX_POINTS,
     axis_type,
     bands,
+    bands_of,
     grouped_medians,
     log_bins,
     ranked,
@@ -129,6 +130,20 @@ def test_a_pause_interrupts_the_lines() -> None:
     """Where nothing was sent there is no value, so that no line is drawn across."""
     time_s = np.concatenate([np.linspace(0, 10, 500), np.linspace(90, 100, 500)])
     assert np.isnan(bands(time_s, time_s).p50[2:-2]).all()
+
+
+def test_runs_an_hour_apart_have_bins_of_their_own() -> None:
+    """Of a merged result each run has as many bins as it would have alone, none of them over the time between."""
+    random = np.random.default_rng(6)
+    time_s = np.concatenate([random.uniform(1, 11, 1200), random.uniform(3601, 3611, 1200)])
+    values = random.lognormal(3, 1, 2400)
+    found = bands_of([(1, 11), (3601, 3611)], time_s, values)
+    alone = bands(time_s[1200:], values[1200:])
+    assert len(found.time_s) == 21
+    assert np.flatnonzero(np.isnan(found.time_s)).tolist() == [10]
+    np.testing.assert_array_equal(found.p99[11:], alone.p99)
+    inside = (np.abs(found.time_s - 6) < 5) | (np.abs(found.time_s - 3606) < 5)
+    assert np.count_nonzero(inside) == 20
 
 
 def test_the_room_between_two_lines_ends_where_one_does() -> None:

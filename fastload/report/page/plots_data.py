@@ -90,6 +90,16 @@ class Material:
         """Return the names of the targets, in the order of the plan; files may have another."""
         return tuple(self.summary.endpoints)
 
+    def windows_s(self) -> list[tuple[float, float]]:
+        """Return the spans of the run that were measured, those of a merged result that overlap in one."""
+        spans: list[tuple[float, float]] = []
+        for begin, end in sorted(part.window_s for part in self.summary.run.merged or []) or [self.window_s()]:
+            if spans and begin <= spans[-1][1]:
+                spans[-1] = (spans[-1][0], max(spans[-1][1], end))
+            else:
+                spans.append((begin, end))
+        return spans
+
     @property
     def end_s(self) -> float:
         """Return the end of the run in s since the start of the load."""
@@ -106,13 +116,11 @@ class Material:
 
     def outside_s(self) -> list[tuple[float, float]]:
         """Return the spans of the run that were not measured: warm-up, drain, and the time between the runs of a merged result."""
-        merged = self.summary.run.merged
-        end_s = self.end_s
         spans, reached = [], 0.0
-        for begin, end in sorted(part.window_s for part in merged or []) or [self.window_s()]:
+        for begin, end in self.windows_s():
             spans.append((reached, begin))
             reached = max(reached, end)
-        return [(left, right) for left, right in [*spans, (reached, end_s)] if right - left > _LEAST_SPAN_S]
+        return [(left, right) for left, right in [*spans, (reached, self.end_s)] if right - left > _LEAST_SPAN_S]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +173,18 @@ def thinned_words(drawn: int, of: int) -> str:
         f"{drawn:,} of {of:,} requests are drawn: every n-th, the {ALL_OF_THE_SLOWEST} slowest, of the others the more the slower "
         "they are; lines and bands are over all."
     )
+
+
+def bands_of(spans: Sequence[tuple[float, float]], time_s: Floats, values: Floats) -> Bands:
+    """Return `bands` of each span, with a gap between two of them; what lies before a span's begin belongs to the one before."""
+    span = np.maximum(np.searchsorted([begin for begin, _ in spans], time_s, side="right") - 1, 0)
+    parts = [bands(time_s[span == number], values[span == number]) for number in range(len(spans))]
+    gap = [np.nan]
+
+    def joined(name: str) -> Floats:
+        return np.concatenate([piece for part in parts for piece in (getattr(part, name), gap)][:-1])
+
+    return Bands(joined("time_s"), joined("p50"), joined("p90"), joined("p99"), max(part.bin_s for part in parts))
 
 
 def bands(time_s: Floats, values: Floats) -> Bands:

@@ -18,7 +18,7 @@ from fastload.report.page.plots_data import (
     Floats,
     Material,
     axis_type,
-    bands,
+    bands_of,
     metric_ms,
     since_start_s,
     thin,
@@ -104,7 +104,7 @@ def _quantiles(material: Material, records: Records, sent_s: Floats, values: Flo
     assert material.stored is not None
     names = material.stored.endpoints
     if len(names) == 1:
-        lines = bands(sent_s, values)
+        lines = bands_of(material.windows_s(), sent_s, values)
         every = (
             f" Bands: p50 to p90 and p90 to p99 of every {lines.bin_s:.3g} s. A p90 wants at least 10 requests there, a p99 100."
             if len(lines.time_s) > 1
@@ -114,7 +114,7 @@ def _quantiles(material: Material, records: Records, sent_s: Floats, values: Flo
     traces: list[Trace] = []
     for name in [name for name in material.endpoints if name in names][:MAX_ENDPOINTS]:
         own = records["endpoint"] == names.index(name)
-        lines = bands(sent_s[own], values[own])
+        lines = bands_of(material.windows_s(), sent_s[own], values[own])
         color = endpoint_color(material, name)
         traces += _line(f"{label(name)} p50", lines.time_s, lines.p50, {"color": color, "width": 2.5})
         traces += _line(f"{label(name)} p99", lines.time_s, lines.p99, {"color": color, "width": 1.2, "dash": "dot"})
