@@ -123,6 +123,7 @@ def test_only_the_two_scripts_may_run(tmp_path: Path) -> None:
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in Elements(page).scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     wanted = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+    wanted += "; base-uri 'none'; form-action 'none'"
     assert found[1] == wanted
     assert len(digests) == 2
 

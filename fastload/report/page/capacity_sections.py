@@ -38,7 +38,8 @@ def search_section(search: SearchResult) -> str:
 def stress_sections(result: StressResult) -> Iterator[str]:
     """Yield the page of a stress ramp, which has steps but no single run."""
     tone = _TONES.get(result.stopped_by, "bad" if result.optimal is None else "good")
-    yield f'<h1>Stress ramp</h1><section class="verdict {tone}"><p class="answer">{text(stress_answer(result).plain)}</p></section>'
+    words = text(stress_answer(result).plain)
+    yield f'<h1>Stress ramp</h1><section class="verdict {tone}" aria-label="Verdict"><p class="answer">{words}</p></section>'
     yield "<h2>Capacity</h2>"
     yield figures(list(curve_plots(result.over, result.curve, {"optimal": result.optimal, "breaking": result.breaking})))
     yield f"<h3>Levels</h3>{step_table(result.over, result.curve)}"

@@ -75,7 +75,8 @@ def _verdict(comparison: Comparison) -> str:
     failed = any(check.failed for check in comparison.checks)
     tone = "bad" if failed else "warn" if warnings else "good"
     verdict = ("FAIL" if failed else "PASS") if rules else "WARNING"
-    return f'<section class="verdict {tone}"><p><span class="word">{verdict}</span></p><ul>{warnings}{rules}</ul></section>'
+    words = f'<p><span class="word">{verdict}</span></p><ul>{warnings}{rules}</ul>'
+    return f'<section class="verdict {tone}" aria-label="Verdict">{words}</section>'
 
 
 def _how(pair: Pair) -> str:

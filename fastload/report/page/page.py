@@ -10,11 +10,15 @@ import base64
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 from fastload.errors import FastloadError
 from fastload.report.page.plots import HEIGHT_PX, Plot, figure_json
 from fastload.report.page.style import BOOT, STYLE
 from fastload.report.page.tables import text
+
+_CLOSED: Final = "base-uri 'none'; form-action 'none'"
+"""What `default-src` does not cover."""
 
 
 def write_page(page: str, path: Path) -> None:
@@ -57,7 +61,7 @@ def page_of(title: str, sections: Iterable[str], script: str) -> str:
     """Return a page of these sections; `script` is the plotting library's."""
     body = "\n".join(sections)
     allowed = " ".join(_hash(code) for code in (script, BOOT))
-    policy = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+    policy = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; {_CLOSED}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
