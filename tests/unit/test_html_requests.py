@@ -118,6 +118,21 @@ def test_targets_are_not_mixed(tmp_path: Path) -> None:
     assert named(found["cdf"], "TTFT, all")["visible"] == "legendonly"
 
 
+def test_more_targets_than_colours_are_grey(tmp_path: Path) -> None:
+    """No two of nine targets share a colour: the last two are grey, without a line, and the captions say so."""
+    rows = [request(20.0, endpoint=number % 9, request_id=number) for number in range(90)]
+    stored(tmp_path, rows, targets=tuple("abcdefghi"))
+    page = html_report(tmp_path)
+    over_time = figures(page)["ttft-over-time"]
+    colors = [named(over_time, name)["marker"]["color"] for name in "abcdefghi"]
+    assert len(set(colors[:7])) == 7
+    assert colors[7:] == ["#808080"] * 2
+    assert "Of 9 targets the first 7 have lines and colours of their own." in page
+    assert "Of 9 targets the first 7 have curves of their own." in page
+    shown = [trace["name"] for trace in over_time["data"] if trace.get("showlegend", True)]
+    assert shown == ["h", "i", *(f"{name} p50" for name in "abcdefg")]
+
+
 def test_every_plot_over_time_has_the_same_axis(tmp_path: Path) -> None:
     """A moment of the run is at the same place in all of them, from the start of the load to the end of the drain."""
     stored(tmp_path, [request(20.0), failed(Outcome.RESET)])

@@ -15,7 +15,7 @@ import numpy as np
 from fastload.report.page.plots import PALETTE, Plot, Trace, axis, count_axis, label, millis, step_curve
 from fastload.report.page.plots_data import Floats, Material, log_bins, metric_ms, ranked
 from fastload.report.page.plots_gaps import gap_curves
-from fastload.report.page.plots_over_time import MAX_ENDPOINTS, endpoint_color
+from fastload.report.page.plots_over_time import MAX_ENDPOINTS, endpoint_color, left_out
 from fastload.stats.metrics import METRICS
 
 _METRICS: Final = ("ttft", "tpot", "e2e", "ttfb", "stall")
@@ -47,7 +47,7 @@ def distribution_plots(material: Material) -> Iterator[Plot]:
             "cdf",
             "Cumulative distribution: how many had it within a time",
             "Share of the requests, of ITL of the gaps, at or below a duration; every value counts. A click shows or hides a name."
-            + _left_out(material),
+            + left_out(material, "curves"),
             [_from_nothing(curve) for curve in cumulative],
             {"xaxis": duration, "yaxis": axis("at or below", ticksuffix=" %", range=[0, 101])},
             rescalable=False,
@@ -59,7 +59,7 @@ def distribution_plots(material: Material) -> Iterator[Plot]:
             "tail",
             "Tail: how many waited longer",
             "Share of the requests, of ITL of the gaps, that took a duration or longer, on log axes: 1 % is the slowest of 100."
-            + _left_out(material),
+            + left_out(material, "curves"),
             tail,
             {"xaxis": duration, "yaxis": axis("this long or longer", type="log", ticksuffix=" %")},
         )
@@ -114,11 +114,6 @@ def _without_strays(curves: Sequence[Trace]) -> dict[str, Any]:
         if curve["visible"] is True and known.any():
             ends += [float(curve["x"][known].min()), float(curve["x"].max())]
     return {"range": [float(np.log10(min(ends) / _ROOM)), float(np.log10(max(ends) * _ROOM))]} if ends else {}
-
-
-def _left_out(material: Material) -> str:
-    count = len(material.endpoints)
-    return f" Of {count} endpoints the first {MAX_ENDPOINTS} have curves of their own." if count > MAX_ENDPOINTS else ""
 
 
 def _histogram(material: Material) -> Iterator[Plot]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fastload.report.page.plots import PALETTE, Plot, Trace, between, label, millis, shade, short, time_axis
+from fastload.report.page.plots import GREY, PALETTE, Plot, Trace, between, label, millis, shade, short, time_axis
 from fastload.report.page.plots_data import (
     Bands,
     Floats,
@@ -59,13 +59,18 @@ def over_time(material: Material, name: str) -> Iterator[Plot]:
     )
 
 
-def points(material: Material, records: Records, chosen: NDArray[np.int64], x: Floats, y: Floats) -> list[Trace]:
-    """Return the chosen requests as marks, one trace for each endpoint where there are several."""
+def points(
+    material: Material, records: Records, chosen: NDArray[np.int64], x: Floats, y: Floats, *, with_lines: bool = True
+) -> list[Trace]:
+    """Return the chosen requests as marks, one trace for each endpoint where there are several.
+
+    Targets that have a line too are in the legend by that, and come and go with it.
+    """
     assert material.stored is not None
     names = material.stored.endpoints
     endpoint = records["endpoint"][chosen]
     traces: list[Trace] = []
-    for name in material.endpoints:
+    for number, name in enumerate(material.endpoints):
         own = chosen[endpoint == names.index(name)] if name in names else chosen[:0]
         if not len(own):
             continue
@@ -77,6 +82,8 @@ def points(material: Material, records: Records, chosen: NDArray[np.int64], x: F
                 "y": short(y[own]),
                 "name": "requests" if len(names) == 1 else label(name),
                 "marker": {**_MARK, "color": endpoint_color(material, name)},
+                "legendgroup": label(name),
+                "showlegend": len(names) == 1 or not with_lines or number >= MAX_ENDPOINTS,
                 "customdata": _identities(records[own]),
                 "hovertemplate": "%{y:.4g} ms<br>%{customdata}<extra>%{fullData.name}</extra>",
             }
@@ -85,8 +92,15 @@ def points(material: Material, records: Records, chosen: NDArray[np.int64], x: F
 
 
 def endpoint_color(material: Material, name: str) -> str:
-    """Return the colour of a target, the same in every plot, whatever the order of targets in a file."""
-    return PALETTE[(material.endpoints.index(name) + 1) % len(PALETTE)]
+    """Return the colour of a target, the same in every plot, whatever the order of targets in a file; grey beyond all colours."""
+    number = material.endpoints.index(name)
+    return PALETTE[(number + 1) % len(PALETTE)] if number < MAX_ENDPOINTS else GREY
+
+
+def left_out(material: Material, what: str) -> str:
+    """Return what a caption says of more targets than there are colours."""
+    count = len(material.endpoints)
+    return f" Of {count} targets the first {MAX_ENDPOINTS} have {what} of their own." if count > MAX_ENDPOINTS else ""
 
 
 def outside(material: Material) -> list[dict[str, object]]:
@@ -116,9 +130,13 @@ def _quantiles(material: Material, records: Records, sent_s: Floats, values: Flo
         own = records["endpoint"] == names.index(name)
         lines = bands_of(material.windows_s(), sent_s[own], values[own])
         color = endpoint_color(material, name)
-        traces += _line(f"{label(name)} p50", lines.time_s, lines.p50, {"color": color, "width": 2.5})
-        traces += _line(f"{label(name)} p99", lines.time_s, lines.p99, {"color": color, "width": 1.2, "dash": "dot"})
-    return traces, " Lines: p50 and p99 of each target over successive spans of time. A p99 wants at least 100 requests there."
+        own_lines = [
+            *_line(f"{label(name)} p50", lines.time_s, lines.p50, {"color": color, "width": 2.5}),
+            *_line(f"{label(name)} p99", lines.time_s, lines.p99, {"color": color, "width": 1.2, "dash": "dot"}),
+        ]
+        traces += ({**line, "legendgroup": label(name)} for line in own_lines)
+    how = " Lines: p50 and p99 of each target over successive spans of time. A p99 wants at least 100 requests there."
+    return traces, how + left_out(material, "lines and colours")
 
 
 def _fan(lines: Bands) -> list[Trace]:

@@ -89,7 +89,8 @@ def _medians(material: Material, records: Records, tokens: Floats, values: Float
             "line": {"color": color, "width": 2.5},
             "marker": {"size": 5, "color": color},
         }
-        yield {**look, "x": x, "y": y, "name": "median" if alone else f"{label(name)} median"}
+        called = {"name": "median"} if alone else {"name": f"{label(name)} median", "legendgroup": label(name)}
+        yield {**look, "x": x, "y": y, **called}
 
 
 def _stalls(material: Material) -> Iterator[Plot]:
@@ -103,7 +104,7 @@ def _stalls(material: Material) -> Iterator[Plot]:
         "Stalls: the longest gap of each request",
         "The longest gap between two tokens of each request, by the moment the request ended. "
         + thinned_words(len(chosen), int(np.count_nonzero(~np.isnan(values)))),
-        points(material, records, chosen, since_start_s(records, "end_ns"), values),
+        points(material, records, chosen, since_start_s(records, "end_ns"), values, with_lines=False),
         {"xaxis": time_axis(material.shown_to_s), "yaxis": millis("longest gap", type="log"), "shapes": outside(material)},
     )
 
