@@ -259,9 +259,18 @@ def test_everything_has_a_name(tmp_path: Path) -> None:
     body = re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
     assert re.findall(r"<button(?![^>]* aria-label=)", body) == []
     assert re.findall(r"<th(?![^>]* scope=)[ >]", body) == []
+    assert (body.count("<main>"), body.count("</main>")) == (1, 1)
     levels = [int(level) for level in re.findall(r"<h([1-6])", body)]
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_without_scripts_there_is_no_room_for_plots(tmp_path: Path) -> None:
+    """Where scripts are off the page says so, and leaves no empty space where plots would be."""
+    stored(tmp_path, [record()])
+    page = html_report(tmp_path)
+    assert "<noscript><style>.plot{display:none}</style></noscript></head>" in page
+    assert "The plots need JavaScript; the tables do not." in page
 
 
 def test_without_the_library_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

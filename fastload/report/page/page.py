@@ -66,8 +66,9 @@ def page_of(title: str, sections: Iterable[str], script: str) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>fastload: {text(title)}</title><style>{STYLE}</style></head><body>\n"
-        f"{body}\n"
+        f"<title>fastload: {text(title)}</title><style>{STYLE}</style>"
+        "<noscript><style>.plot{display:none}</style></noscript></head><body><main>\n"
+        f"{body}\n</main>\n"
         "<noscript><p>The plots need JavaScript; the tables do not.</p></noscript>"
         f"<script>{script}</script><script>{BOOT}</script></body></html>\n"
     )
