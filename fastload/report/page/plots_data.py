@@ -29,7 +29,8 @@ MAX_BINS: Final = 300
 """Bins of a time axis: two to three pixels each."""
 _IN_A_BIN: Final = 120
 """Values of a bin with a p99 of its own, and some more than the 100 it takes, for arrivals vary."""
-_LEAST_BINS: Final = 5
+_LEAST_BINS: Final = 8
+"""Fewer points make no course of a run; then resolution counts more than a p99 everywhere."""
 _PLAIN_BINS: Final = 10
 _LEAST_IN_A_BIN: Final = 20
 _LEAST_IN_A_GROUP: Final = 10
