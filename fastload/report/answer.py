@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fastload.report.words import count, ms, percent, rate
-from fastload.stats.result import CheckResult, Summary
+from fastload.stats.result import CheckResult, Quantiles, Summary
 
 TOKEN_SOURCES: Final = {"usage": "the server's usage", "tokenizer": "a tokenizer's count", "events": "content events"}
 """Whose count of tokens it is."""
@@ -18,6 +18,7 @@ TOKEN_SOURCES: Final = {"usage": "the server's usage", "tokenizer": "a tokenizer
 
 _UNIT: Final = re.compile(r"\d( us| µs| ms| s|%)?$")
 NOT_JUDGED: Final = "not judged"
+_FOR_A_P99: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +42,24 @@ def answer(summary: Summary) -> str:
     """Return one sentence on what users felt and one on whether to believe it."""
     latency, requests = summary.latency_ms, summary.requests
     if latency.ttft is not None:
-        felt = f"Users saw the first token after {ms(latency.ttft.p50)} (1 in 100 after {ms(latency.ttft.p99)} or more)"
+        felt = f"Users saw the first token after {ms(latency.ttft.p50)} ({_slowest(latency.ttft)})"
         if latency.tpot is not None and latency.tpot.p50 > 0:
             felt += f", then read {rate(1e3 / latency.tpot.p50)} tokens/s"
     elif latency.e2e is not None:
-        felt = f"Users had the answer after {ms(latency.e2e.p50)} (1 in 100 after {ms(latency.e2e.p99)} or more)"
+        felt = f"Users had the answer after {ms(latency.e2e.p50)} ({_slowest(latency.e2e)})"
     else:
         felt = "No user got a whole answer that was measured"
     ended = requests.started - requests.cancelled
     if requests.failed and ended:
         felt += f"; {percent(requests.failed / ended)} of the requests failed"
     return f"{felt}. {trust(summary)}"
+
+
+def _slowest(block: Quantiles) -> str:
+    """Return what the slowest users felt: of fewer than 100 requests nobody knows the slowest one in a hundred."""
+    if block.count >= _FOR_A_P99:
+        return f"1 in 100 after {ms(block.p99)} or more"
+    return f"the slowest of {block.count} after {ms(block.max)}" if block.count > 1 else "one request"
 
 
 def trust(summary: Summary) -> str:

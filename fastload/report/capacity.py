@@ -48,7 +48,7 @@ def print_search(result: SearchResult, console: Console) -> None:
 
 def print_stress(result: StressResult, console: Console) -> None:
     """Print curve, plot and answer of a ramp."""
-    console.print(Group(curve(result.over, result.curve), Text(), _stress_answer(result)))
+    console.print(Group(curve(result.over, result.curve), Text(), stress_answer(result)))
 
 
 def curve(over: str, points: Sequence[CurvePoint]) -> RenderableType:
@@ -130,7 +130,8 @@ def _table(over: str, points: Sequence[CurvePoint]) -> Table:
     return table
 
 
-def _stress_answer(result: StressResult) -> Text:
+def stress_answer(result: StressResult) -> Text:
+    """Return the finding of a ramp in two sentences."""
     parts = []
     if result.optimal is not None:
         parts.append(f"Optimal: {load_words(result.over, result.optimal)}, the lowest load within 2 % of the highest throughput.")

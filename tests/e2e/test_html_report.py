@@ -5,15 +5,18 @@ The screenshot is kept in the directory `FASTLOAD_ARTIFACTS` names, for people t
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.support.browser import Page, browser
 from tests.support.process import fastload, mock, run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -61,7 +64,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the report of a short load on a mock that fails now and then."""
     directory = tmp_path_factory.mktemp("report")
     with mock("--ttft", "20ms", "--itl", "5ms", "--tokens", "10", "--jitter", "0.3", "--error-rate", "0.1") as server:
-        done = run(directory, "--host", server.url, "--model", "<script>alert(1)</script>", "--users", "5", "--requests", "150")
+        done = run(directory, "--host", server.url, "--model", "<script>alert(1)</script>", "--users", "5", "--requests", "150",
+                   "--input-tokens", "uniform:20:400")  # fmt: skip
     fastload("report", str(done.out), "--html")
     return done.out / "report.html"
 
@@ -101,7 +105,8 @@ def test_as_many_points_as_requests(page: Path, seen: Seen) -> None:
     column = rows[0].split(",").index("measured")
     measured = sum(row.split(",")[column] == "1" for row in rows[1:])
     assert measured > 50
-    assert len(re.findall(r'<path class="point[ "]', seen.plot("ttft-over-time"))) == measured
+    marks = seen.plot("ttft-over-time").split('class="trace scatter')[1]  # the lines of quantiles come after
+    assert len(re.findall(r'<path class="point[ "]', marks)) == measured
 
 
 def test_no_button_leads_outside(seen: Seen) -> None:
@@ -131,3 +136,96 @@ def test_a_picture_for_people(page: Path, tmp_path: Path, scheme: str) -> None:
     browse(page, tmp_path, setting, f"--screenshot={picture}")
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size > 100_000
+
+
+ALL_DRAWN = """
+(() => {
+  const plots = [...document.querySelectorAll(".plot")];
+  return plots.length > 0 && plots.every((plot) => plot._fullLayout && plot.querySelector(".xtick"));
+})()
+"""
+
+
+def look_at(page_file: Path, directory: Path, width: int, look: Callable[[Page], Awaitable[None]]) -> None:
+    """Open the page in a window of that width, wait until everything is drawn, and look."""
+
+    async def visit() -> None:
+        async with browser(directory) as page:
+            await page.tell("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+            await page.tell("Page.navigate", url=f"file://{page_file}")
+            await page.until(ALL_DRAWN, "not all plots are drawn")
+            await look(page)
+            assert page.complaints == []
+            assert [url for url in page.requested if not url.startswith(("file://", "data:"))] == []
+
+    asyncio.run(visit())
+
+
+BADLY_PLACED = """
+[...document.querySelectorAll(".plot")].flatMap((plot) => {
+  const place = plot.getBoundingClientRect(), said = [];
+  for (const text of plot.querySelectorAll("text")) {
+    const box = text.getBoundingClientRect();
+    const beside = box.left < place.left - 1 || box.right > place.right + 1;
+    const above = box.top < place.top - 1 || box.bottom > place.bottom + 1;
+    if (box.width && (beside || above)) said.push(`${plot.id}: ${text.textContent} is cut off`);
+  }
+  const legend = plot.querySelector(".legend").getBoundingClientRect();
+  if (legend.bottom > place.top + plot._fullLayout._size.t + 1) said.push(`${plot.id}: the legend is over the plot`);
+  if (plot._fullLayout._size.h < 150) said.push(`${plot.id}: the plot is flat`);
+  return said;
+})
+"""
+
+
+@pytest.mark.parametrize(("width", "then"), [(1400, 420), (420, 1400)])
+def test_everything_fits(page: Path, tmp_path: Path, width: int, then: int) -> None:
+    """On a desk and on a telephone, and when the window changes: nothing is wider than the page, cut off, or under a legend."""
+
+    async def look(shown: Page) -> None:
+        for now in (width, then):
+            await shown.tell("Emulation.setDeviceMetricsOverride", width=now, height=900, deviceScaleFactor=1, mobile=False)
+            fits = f"Math.abs([...document.querySelectorAll('.plot')].at(-1)._fullLayout.width - {min(now, 1120)}) < 60"
+            await shown.until(fits, "the plots do not follow the window")
+            assert await shown.evaluate("document.documentElement.scrollWidth") <= now
+            assert await shown.evaluate(BADLY_PLACED) == []
+
+    look_at(page, tmp_path, width, look)
+
+
+def test_a_click_changes_the_scale_and_back(page: Path, tmp_path: Path) -> None:
+    """A histogram has a tick at every power of ten, without logarithms some ticks and not one at every request; and again."""
+
+    async def look(shown: Page) -> None:
+        state = (
+            "[document.getElementById('itl-histogram').layout.yaxis.type,"
+            "document.querySelectorAll('#itl-histogram .ytick').length,"
+            "document.getElementById('itl-histogram-scale').getAttribute('aria-pressed')]"
+        )
+        first = await shown.evaluate(state)
+        assert first[::2] == ["log", "true"]
+        await shown.click("itl-histogram-scale")
+        await shown.until("document.getElementById('itl-histogram').layout.yaxis.type === 'linear'", "the click does nothing")
+        kind, ticks, pressed = await shown.evaluate(state)
+        assert (kind, pressed) == ("linear", "false")
+        assert 2 <= ticks <= 15
+        await shown.click("itl-histogram-scale")
+        await shown.until("document.getElementById('itl-histogram').layout.yaxis.type === 'log'", "the click does nothing")
+        assert await shown.evaluate(state) == first
+
+    look_at(page, tmp_path, 1200, look)
+
+
+def test_on_paper_plots_are_as_wide_as_a_sheet(page: Path, tmp_path: Path) -> None:
+    """Printed from a wide window, no plot is cut off at the margin, and details are unfolded; afterwards all is as it was."""
+
+    async def look(shown: Page) -> None:
+        widths = "[...new Set([...document.querySelectorAll('.plot')].map((plot) => plot._fullLayout.width))]"
+        before = await shown.evaluate(widths)
+        await shown.evaluate("dispatchEvent(new Event('beforeprint')), 0")
+        assert await shown.evaluate(widths) == [680]
+        assert await shown.evaluate("document.querySelectorAll('details:not([open])').length") == 0
+        await shown.evaluate("dispatchEvent(new Event('afterprint')), 0")
+        assert await shown.evaluate(widths) == before
+
+    look_at(page, tmp_path, 1200, look)

@@ -33,6 +33,14 @@ COLLATERAL = re.compile(r"net::ERR_|the server responded with a status of")
 """What Chromium itself says of a refused or broken request, when that is what the test is about."""
 
 
+NAMELESS = """
+[...document.querySelectorAll(".plot, progress, #controls button, #controls input, th")]
+  .filter((it) => !(it.textContent.trim() && !it.matches(".plot")) && !it.getAttribute("aria-label"))
+  .map((it) => it.outerHTML.slice(0, 80))
+"""
+"""What has no name for who does not see it."""
+
+
 @dataclass(slots=True)
 class Run:
     """A run with a page, and the servers it loads."""
@@ -138,6 +146,11 @@ def test_numbers_buttons_and_the_end(tmp_path: Path) -> None:
         for scheme in ("light", "dark"):
             await page.picture(directory / f"live-{scheme}.png", scheme)
 
+        assert await page.evaluate(NAMELESS) == []
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        shorter = "import('/web/charts.js').then((charts) => [charts.shorter('fast'), charts.shorter('x'.repeat(90) + 'y')])"
+        assert await page.evaluate(shorter) == ["fast", "x" * 14 + "…" + "x" * 12 + "y"]
+
         await page.click("more")
         await page.until("document.getElementById('users').textContent === '13'", "one click, no user more")
         assert run.frame()["level"] == 13
@@ -153,6 +166,8 @@ def test_numbers_buttons_and_the_end(tmp_path: Path) -> None:
         await page.click("stop")
         await page.until("document.getElementById('phase').textContent.startsWith('The run has ended')", "no end", PATIENCE_S)
         assert re.fullmatch(r"The run has ended: (VALID, FAIL|INVALID, INVALID)", await page.text("phase"))
+        assert re.search(r"\d ms< 50 ms", await page.text("gates"))
+        assert "of the last seconds" in await page.text("lately")
         assert await page.evaluate("[...document.querySelectorAll('#controls button')].every((button) => button.disabled)")
         assert page.complaints == []
         assert {urlsplit(url).netloc for url in page.requested} == {f"127.0.0.1:{run.port}"}

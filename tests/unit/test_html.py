@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import re
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fastload.errors import FastloadError
+from fastload.plan.load_section import Load
+from fastload.report.answer import answer
+from fastload.report.capacity import search_answer
 from fastload.report.files.json import write_summary
 from fastload.report.files.model_file import write_model
 from fastload.report.files.requests_csv import write_requests_csv
 from fastload.report.page.summary_page import html_report, write_html_report
+from fastload.report.page.tables import step_table
 from fastload.samples.layout import Outcome
 from fastload.stats.result import Summary
 from fastload.stats.search_result import StressResult
 from fastload.verdict.decide import assess
 from tests.unit.stats_oracle import MS, SECOND, Token, collected, facts, failed, record, records, worker
+from tests.unit.test_capacity import result
 from tests.unit.test_stress import point
 
 pytest.importorskip("plotly", reason="the HTML report needs the extra fastload[report]")
@@ -70,7 +77,7 @@ def words_of(page: str) -> str:
 
 def drawn(page: str) -> list[str]:
     """Return the names of the plots."""
-    return re.findall(r'<div class="plot" id="([a-z0-9-]+)">', page)
+    return re.findall(r'<div class="plot" id="([a-z0-9-]+)"', page)
 
 
 def test_verdict_and_trust_come_first(tmp_path: Path) -> None:
@@ -116,6 +123,7 @@ def test_only_the_two_scripts_may_run(tmp_path: Path) -> None:
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in Elements(page).scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     wanted = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+    wanted += "; base-uri 'none'; form-action 'none'"
     assert found[1] == wanted
     assert len(digests) == 2
 
@@ -176,7 +184,93 @@ def test_a_ramp_has_a_page(tmp_path: Path) -> None:
     page = html_report(tmp_path)
     assert drawn(page) == ["capacity-throughput", "capacity-latency"]
     assert "Breaking: 20 users" in words_of(page)
+    assert "requests that may fail 10 %" in words_of(page)
     assert len(Elements(page).scripts) == 2
+
+
+def test_what_a_search_found_stands_before_its_last_run(tmp_path: Path) -> None:
+    """The terminal's sentence, the curve with the load that was found, and then what users felt at that load."""
+    summary = stored(tmp_path, [record()])
+    found = result()
+    write_summary(summary.model_copy(update={"search": found}), tmp_path / "summary.json")
+    page = html_report(tmp_path)
+    assert found.best is not None
+    marks = [search_answer(found).plain, "Capacity: where", "Steps", f"What users felt at {found.best.users} users", "Plots"]
+    places = [html.unescape(words_of(page)).index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert drawn(page)[:2] == ["capacity-throughput", "capacity-latency"]
+
+
+def test_a_run_that_failed_is_not_called_valid_first(tmp_path: Path) -> None:
+    """When every request failed the verdict says that, and only then that the numbers are the server's."""
+    stored(tmp_path, [failed(Outcome.RESET)])
+    text = words_of(html_report(tmp_path))
+    assert text.index("FAIL: every request failed.") < text.index("VALID: the numbers")
+
+
+def test_an_open_loop_has_no_users(tmp_path: Path) -> None:
+    """The head names the rate or the stages that were asked for; the plan's one user is no load."""
+    for load, words in (
+        (Load(rate=12.5, duration_s=10.0), "12.5 requests/s asked for"),
+        (Load(stages="5/s@5s,5..60/s@10s"), "stages 5/s@5s,5..60/s@10s"),
+        (Load(users=3), "3 users"),
+    ):
+        stored(tmp_path, [record()], plan=facts().plan.model_copy(update={"load": load}))
+        head = words_of(html_report(tmp_path)).partition("VALID")[0]
+        assert words in head
+        assert "1 user," not in head
+
+
+@pytest.mark.parametrize(("count", "few"), [(1, 4), (9, 4), (10, 3), (20, 2), (100, 1), (1000, 0)])
+def test_a_quantile_of_too_few_is_marked(count: int, few: int, tmp_path: Path) -> None:
+    """p90 takes 10 samples, p95 20, p99 100, p99.9 1000: of fewer it is the maximum, and set in italics."""
+    stored(tmp_path, [record(request_id=number) for number in range(count)])
+    row = re.search(r"<tr><td>E2E</td>.*?</tr>", html_report(tmp_path))
+    assert row is not None
+    assert row[0].count('class="n few"') == few
+
+
+def test_targets_and_steps_of_few_are_marked(tmp_path: Path) -> None:
+    """The p99 of each of two targets with 60 requests is in italics, though both have enough together; that of a short step too."""
+    stored(tmp_path, [record(request_id=number, endpoint=number % 2) for number in range(120)], targets=("a", "b"))
+    page = html_report(tmp_path)
+    for name, few in (("a", 3), ("b", 2)):  # TTFT, E2E, and ITL of the one that has tokens
+        row = re.search(rf"<tr><td>{name}</td>.*?</tr>", page)
+        assert row is not None
+        assert row[0].count("few") == few
+    assert "few" in step_table("users", [point(10).model_copy(update={"requests": 99})])
+    assert "few" not in step_table("users", [point(10).model_copy(update={"requests": 100})])
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(1, "(one request)"), (99, "(the slowest of 99 after 20.0 ms)"), (100, "(1 in 100 after 20.0 ms or more)")],
+)
+def test_the_slowest_in_a_hundred_takes_a_hundred(count: int, words: str) -> None:
+    """Of fewer requests the answer names the slowest."""
+    assert words in answer(assess(facts(count), collected([record(request_id=number) for number in range(count)]))[0])
+
+
+def test_everything_has_a_name(tmp_path: Path) -> None:
+    """For who does not see: drawings and buttons have names, cells of a head say what they head, headings skip no level."""
+    stored(tmp_path, [record()], slo=("ttft.p99<800ms",))
+    page = html_report(tmp_path)
+    assert len(re.findall(r'<div class="plot" id="[a-z0-9-]+" role="img" aria-label="[^"]{10,}"', page)) == len(drawn(page))
+    body = re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
+    assert re.findall(r"<button(?![^>]* aria-label=)", body) == []
+    assert re.findall(r"<th(?![^>]* scope=)[ >]", body) == []
+    assert (body.count("<main>"), body.count("</main>")) == (1, 1)
+    levels = [int(level) for level in re.findall(r"<h([1-6])", body)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_without_scripts_there_is_no_room_for_plots(tmp_path: Path) -> None:
+    """Where scripts are off the page says so, and leaves no empty space where plots would be."""
+    stored(tmp_path, [record()])
+    page = html_report(tmp_path)
+    assert "<noscript><style>.plot{display:none}</style></noscript></head>" in page
+    assert "The plots need JavaScript; the tables do not." in page
 
 
 def test_without_the_library_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

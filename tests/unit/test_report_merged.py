@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,9 @@ def test_markdown_names_every_run() -> None:
 )
 def test_what_was_not_measured_is_shaded(hours: int, spans: list[tuple[float, float]]) -> None:
     """Warm-up and drain of runs at once; of runs an hour apart the hour as well."""
-    assert Material(merged(hours), None).outside_s() == spans
+    material = Material(merged(hours), None)
+    assert material.outside_s() == spans
+    assert material.windows_s() == [(left, right) for (_, left), (right, _) in pairwise(spans)]  # runs at once are one
 
 
 def test_the_page_names_every_run(tmp_path: Path) -> None:

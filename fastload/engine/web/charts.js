@@ -1,16 +1,20 @@
 // The course of the run, drawn by plotly: rows, one a second, from the history and then from frames. Knows no DOM but its plots.
 "use strict";
 
-const COLORS = ["#2f7ed8", "#d1622b", "#23966a", "#b5508f", "#94790a", "#7a6adf", "#d04545", "#5b84a8"];
+const COLORS = ["#2f7ed8", "#d1622b", "#23966a", "#b5508f", "#3156ff", "#1c9fca", "#ce143f"]; // the report's
 const MOST_ROWS = 4000; // more than a screen has columns; beyond it every other row goes
 const FIELDS = ["users", "in_flight", "requests_per_s", "tokens_per_s", "ttft_p50_ms", "ttft_p99_ms", "itl_p50_ms", "itl_p99_ms", "failed"];
+const UPPER = { dash: "dot" };
+const BENEATH = { color: "#808080", width: 5 }; // in a closed loop both lines of the load are mostly the same
+const FAILED = { color: COLORS[6] };
 const PLOTS = {
-  "plot-ttft": [["ttft_p50_ms", "p50"], ["ttft_p99_ms", "p99"]],
-  "plot-itl": [["itl_p50_ms", "p50"], ["itl_p99_ms", "p99"]],
+  "plot-ttft": [["ttft_p50_ms", "p50"], ["ttft_p99_ms", "p99", UPPER]],
+  "plot-itl": [["itl_p50_ms", "p50"], ["itl_p99_ms", "p99", UPPER]],
   "plot-tokens": [["tokens_per_s", "tokens/s"]],
-  "plot-requests": [["requests_per_s", "completed"], ["failed_per_s", "failed"]],
-  "plot-load": [["users", "users"], ["in_flight", "in flight"]],
+  "plot-requests": [["requests_per_s", "completed"], ["failed_per_s", "failed", FAILED]],
+  "plot-load": [["users", "users", BENEATH], ["in_flight", "in flight", { color: COLORS[0] }]],
 };
+const MOST_LETTERS = 28; // of a name in a legend, which is no wider than its chart
 
 let columns = empty();
 let servers = {};
@@ -52,8 +56,14 @@ export function draw() {
   const failedPerS = columns.failed.map((failed, at) =>
     at === 0 ? null : (failed - columns.failed[at - 1]) / (columns.t_s[at] - columns.t_s[at - 1]));
   const values = { ...columns, failed_per_s: failedPerS };
-  for (const [id, lines] of Object.entries(PLOTS)) show(id, lines.map(([name, label]) => [label, values[name]]));
-  if (Object.keys(servers).length) show("plot-servers", Object.entries(servers));
+  for (const [id, lines] of Object.entries(PLOTS)) show(id, lines.map(([name, label, look]) => [label, values[name], look]));
+  if (Object.keys(servers).length) show("plot-servers", Object.entries(servers).map(([name, tokens]) => [shorter(name), tokens]));
+}
+
+/** A long name without its middle: names often differ at their ends only. */
+export function shorter(name) {
+  if (name.length <= MOST_LETTERS) return name;
+  return `${name.slice(0, MOST_LETTERS / 2)}…${name.slice(1 - MOST_LETTERS / 2)}`;
 }
 
 // Names of servers are shown by plotly, which reads tags in its texts.
@@ -61,9 +71,9 @@ const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").repl
 
 function show(id, lines) {
   const ink = getComputedStyle(document.documentElement).getPropertyValue("--soft").trim();
-  const traces = lines.map(([label, y], at) => ({
+  const traces = lines.map(([label, y, look], at) => ({
     x: columns.t_s, y, name: escaped(label), type: "scatter", mode: columns.t_s.length > 1 ? "lines" : "markers",
-    line: { color: COLORS[at % COLORS.length], width: 1.8 }, connectgaps: false,
+    line: { color: COLORS[at % COLORS.length], width: 1.8, ...look }, connectgaps: false,
   }));
   const axis = { gridcolor: "rgba(128,128,128,0.25)", zerolinecolor: "rgba(128,128,128,0.25)", linecolor: ink, exponentformat: "none",
     separatethousands: true, automargin: true };

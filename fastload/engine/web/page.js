@@ -11,6 +11,7 @@ const CARDS = { users: count, in_flight: count, completed: count, failed: count,
   ttft_p50_ms: ms, ttft_p99_ms: ms, itl_p50_ms: ms, itl_p99_ms: ms };
 const RANKED_BY = { tokens: "tokens so far", ttft: "TTFT p50" };
 const HEALTH = { healthy: "good", warning: "warn", error: "bad", starting: "" };
+const VERDICT = { PASS: "good", INFO: "", WARNING: "warn" };
 const LOST_AFTER = 6; // tries in a row that find nobody: the run is gone
 
 const at = (id) => document.getElementById(id);
@@ -35,9 +36,9 @@ function fill(section, rows) {
 
 function setState(kind, phase, where, reasons = "") {
   at("state").className = `state ${kind}`;
-  at("phase").textContent = phase;
   at("where").textContent = where;
-  at("reasons").textContent = reasons;
+  // Only what changed is set: a screen reader says these aloud each time.
+  for (const [id, text] of [["phase", phase], ["reasons", reasons]]) if (at(id).textContent !== text) at(id).textContent = text;
 }
 
 function showFrame(newest) {
@@ -147,15 +148,22 @@ function showEnd(outcome) {
   if (frame) showControls();
   charts.draw();
   at("progress").hidden = true;
+  at("lately").hidden = frame === null;
   if (!outcome.status) {
     setState("warn", "The run has ended", "without a result");
     return;
   }
   const kind = !outcome.valid || outcome.status === "FAIL" || outcome.status === "CRITICAL" ? "bad" : outcome.status === "PASS" ? "good" : "warn";
   setState(kind, `The run has ended: ${outcome.valid ? "VALID" : "INVALID"}, ${outcome.status}`, "", outcome.reasons.join("; "));
-  fill("gates", outcome.checks.map((check) => [cell(check.name), cell(check.value === null ? NO_DATA : Number(check.value.toPrecision(4)), "n"),
-    cell(check.limit), cell(check.status, check.status === "PASS" ? "good" : "bad")]));
+  fill("gates", outcome.checks.map((check) => [cell(check.name), cell(inUnitOf(check), "n"), cell(check.limit, "n"),
+    cell(check.status, VERDICT[check.status] ?? "bad")]));
   at("gates").querySelector("h2").textContent = "Gates, over the measured window";
+}
+
+/** The value of a gate in the unit of its limit, such as `< 250 ms` or `WARNING > 1%`. */
+function inUnitOf(check) {
+  const unit = /\d( us| µs| ms| s|%)?$/.exec(check.limit);
+  return check.value === null ? NO_DATA : `${Number(check.value.toPrecision(4)).toLocaleString("en-US")}${unit?.[1] ?? ""}`;
 }
 
 async function watch() {

@@ -75,7 +75,8 @@ def _verdict(comparison: Comparison) -> str:
     failed = any(check.failed for check in comparison.checks)
     tone = "bad" if failed else "warn" if warnings else "good"
     verdict = ("FAIL" if failed else "PASS") if rules else "WARNING"
-    return f'<section class="verdict {tone}"><p><span class="word">{verdict}</span></p><ul>{warnings}{rules}</ul></section>'
+    words = f'<p><span class="word">{verdict}</span></p><ul>{warnings}{rules}</ul>'
+    return f'<section class="verdict {tone}" aria-label="Verdict">{words}</section>'
 
 
 def _how(pair: Pair) -> str:
@@ -104,7 +105,7 @@ def _table(pair: Pair) -> str:
         )
         for row in pair.differences
     ]
-    return table(("metric", pair.a, pair.b, "change", "95 % interval", "p", "effect", ""), rows, _NUMBERS)
+    return table(("metric", pair.a, pair.b, "change", "95 % interval", "p", "effect", "result"), rows, _NUMBERS)
 
 
 def _plots(pair: Pair, number: int) -> Iterable[Plot]:
@@ -117,7 +118,8 @@ def _plots(pair: Pair, number: int) -> Iterable[Plot]:
     yield Plot(
         f"change-{number}",
         "What changed",
-        f"Change of {pair.b} against {pair.a} in per cent, with its 95 % interval: an interval that holds 0 is what chance makes. "
+        f"Change of {pair.b} against {pair.a} in per cent, with its 95 % interval: how large it is. Whether it is chance tells "
+        "the test (p in the table), which can find a change too small for the interval, and is stricter on many rows. "
         f"More is worse of a latency and better of a rate.{f' Not drawn: {left}.' if left else ''}",
         [_trace(name, [row for row in drawn if word(row) == name]) for name in words],
         {
@@ -125,6 +127,7 @@ def _plots(pair: Pair, number: int) -> Iterable[Plot]:
             "xaxis": axis("change", ticksuffix=" %", zeroline=True, zerolinecolor=GREY, zerolinewidth=2),
             "yaxis": axis("", type="category", categoryorder="array", categoryarray=rows[::-1]),
         },
+        rescalable=False,
     )
 
 

@@ -40,7 +40,7 @@ def _server(server: ServerSide) -> str:
         for name, beside in server.latency_ms.items()
     ]
     rows += [[name, "-", ms(told.mean), "-", _bucket(told.p50), _bucket(told.p99)] for name, told in server.server_only_ms.items()]
-    head = ["", "mean here", "mean there", "network and client", "p50 there", "p99 there"]
+    head = ["latency", "mean here", "mean there", "network and client", "p50 there", "p99 there"]
     facts = [
         ("running, waiting at most", f"{count(_whole(server.running_max))}, {count(_whole(server.waiting_max))}"),
         ("KV cache at most", percent(server.kv_cache_max)),

@@ -10,11 +10,15 @@ import base64
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 from fastload.errors import FastloadError
-from fastload.report.page.plots import Plot, figure_json
+from fastload.report.page.plots import HEIGHT_PX, Plot, figure_json
 from fastload.report.page.style import BOOT, STYLE
 from fastload.report.page.tables import text
+
+_CLOSED: Final = "base-uri 'none'; form-action 'none'"
+"""What `default-src` does not cover."""
 
 
 def write_page(page: str, path: Path) -> None:
@@ -33,11 +37,23 @@ def write_page(page: str, path: Path) -> None:
 
 def figures(plots: Sequence[Plot]) -> str:
     """Return the plots with their headings, captions and data."""
-    return "".join(
-        f'<figure><div class="head"><h3>{text(plot.title)}</h3><button id="{plot.name}-scale" hidden>linear / log</button></div>'
-        f'<div class="plot" id="{plot.name}"></div><figcaption>{text(plot.caption)}</figcaption>'
-        f'<script type="application/json" id="{plot.name}-data">{figure_json(plot)}</script></figure>\n'
-        for plot in plots
+    return "".join(map(_figure, plots))
+
+
+def _figure(plot: Plot) -> str:
+    # To a screen reader the drawing is one picture with a name: its ticks alone say nothing, the numbers are in the tables.
+    name, title = plot.name, text(plot.title)
+    button = (
+        f'<button type="button" id="{name}-scale" aria-label="log scale, {title}" hidden>log scale</button>'
+        if plot.rescalable
+        else ""
+    )
+    height = plot.layout.get("height", HEIGHT_PX)
+    place = f'class="plot" id="{name}" role="img" aria-label="{title}" style="height:{height}px"'
+    return (
+        f'<figure{"" if button else " class=plain"}><div class="head"><h3>{title}</h3>{button}</div>'
+        f"<div {place}></div><figcaption>{text(plot.caption)}</figcaption>"
+        f'<script type="application/json" id="{name}-data">{figure_json(plot)}</script></figure>\n'
     )
 
 
@@ -45,13 +61,14 @@ def page_of(title: str, sections: Iterable[str], script: str) -> str:
     """Return a page of these sections; `script` is the plotting library's."""
     body = "\n".join(sections)
     allowed = " ".join(_hash(code) for code in (script, BOOT))
-    policy = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+    policy = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; {_CLOSED}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>fastload: {text(title)}</title><style>{STYLE}</style></head><body>\n"
-        f"{body}\n"
+        f"<title>fastload: {text(title)}</title><style>{STYLE}</style>"
+        "<noscript><style>.plot{display:none}</style></noscript></head><body><main>\n"
+        f"{body}\n</main>\n"
         "<noscript><p>The plots need JavaScript; the tables do not.</p></noscript>"
         f"<script>{script}</script><script>{BOOT}</script></body></html>\n"
     )

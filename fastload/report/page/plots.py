@@ -17,12 +17,23 @@ from numpy.typing import NDArray
 from fastload.errors import FastloadError
 from fastload.report.words import printable
 
-PALETTE: Final = ("#2f7ed8", "#d1622b", "#23966a", "#b5508f", "#94790a", "#7a6adf", "#d04545", "#5b84a8")
-"""Contrast of at least 3:1 (WCAG 1.4.11) on both backgrounds of the page; a test computes it."""
+PALETTE: Final = ("#2f7ed8", "#d1622b", "#23966a", "#b5508f", "#3156ff", "#1c9fca", "#ce143f")
+"""Contrast of at least 3:1 (WCAG 1.4.11) on both backgrounds of the page, and any two can be told apart without red or green cones;
+a test computes both. No eighth colour does."""
 GREY: Final = "#808080"
+LEGEND: Final = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "maxheight": 1}
+MARGIN: Final = {"l": 60, "r": 16, "t": 30, "b": 48}
 _GRID: Final = "rgba(128,128,128,0.25)"
 _SHADE: Final = "rgba(128,128,128,0.14)"
-_HEIGHT_PX: Final = 380
+HEIGHT_PX: Final = 380
+_PANELS_PX: Final = 470
+_TIME_MARGIN: Final = 0.006
+_FEW: Final = 30
+_MAX_NAME: Final = 40
+"""Characters of a name in a legend: longer ones leave no room for the plot. Both ends stay, for names often differ there only."""
+_DECADES_ALONE: Final = 100
+_LOG_TICKS: Final = 5
+"""About that many ticks on a vertical log axis: plotly's own choice sets 2 to 9 of each decade on top of each other."""
 _CONFIG: Final = {
     "displaylogo": False,  # it is a link to the outside
     "showSendToCloud": False,
@@ -32,6 +43,7 @@ _CONFIG: Final = {
     "modeBarButtons": [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
 }
 
+Floats = NDArray[np.float64]
 Trace = dict[str, Any]
 Axis = dict[str, Any]
 
@@ -46,6 +58,7 @@ class Plot:
         caption: what is drawn and what was left out, plain text.
         traces: plotly traces.
         layout: what differs from the look all plots share.
+        rescalable: its vertical axes may be linear or logarithmic; not where 0 is a value, which a log axis has no place for.
     """
 
     name: str
@@ -53,6 +66,7 @@ class Plot:
     caption: str
     traces: Sequence[Trace]
     layout: Mapping[str, Any]
+    rescalable: bool = True
 
 
 def axis(title: str, **more: Any) -> Axis:
@@ -61,9 +75,51 @@ def axis(title: str, **more: Any) -> Axis:
     return {**look, "exponentformat": "none", "separatethousands": True, "automargin": True, **more}
 
 
+def count_axis(title: str, bars: Sequence[Trace]) -> Axis:
+    """Return a logarithmic axis of counts, with a tick for every power of ten, or where there are few of these, some between."""
+    highest = max((int(np.max(bar["y"])) for bar in bars), default=0)
+    return axis(title, type="log", dtick=1 if highest >= _DECADES_ALONE else "D2")
+
+
 def millis(title: str, **more: Any) -> Axis:
     """Return an axis of durations."""
     return axis(f"{title}, ms", **more)
+
+
+def time_axis(end_s: float) -> Axis:
+    """Return the axis of the whole run, the same for all plots over time, so that a moment is at the same place in each."""
+    margin_s = end_s * _TIME_MARGIN  # marks at its ends are not cut in half
+    return axis("s since the start of the load", **({"range": [-margin_s, end_s + margin_s]} if end_s > 0 else {}))
+
+
+def panels(x: Axis, upper: Axis, lower: Axis) -> dict[str, Any]:
+    """Return the layout of two plots above each other over one x axis: quantities that share no unit share no axis.
+
+    Traces of the lower one say `"yaxis": "y2"`.
+    """
+    return {
+        "height": _PANELS_PX,
+        "xaxis": {**x, "anchor": "y2"},
+        "yaxis": {**upper, "domain": [0.56, 1]},
+        "yaxis2": {**lower, "domain": [0, 0.44]},
+    }
+
+
+def between(x: Floats, low: Floats, high: Floats, fill: str) -> Trace:
+    """Return the room between two lines, closed for itself wherever one of them is interrupted."""
+    known = ~(np.isnan(low) | np.isnan(high))
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(np.int8)))
+    around_x: list[Floats] = []
+    around_y: list[Floats] = []
+    gap = np.array([np.nan])
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        part = slice(begin, end)
+        around_x += [x[part], x[part][::-1], gap]
+        around_y += [high[part], low[part][::-1], gap]
+    nothing = np.zeros(0)
+    look = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "fill": "toself", "fillcolor": fill}
+    hidden = {"showlegend": False, "hoverinfo": "skip"}
+    return {**look, **hidden, "x": np.concatenate(around_x or [nothing]), "y": np.concatenate(around_y or [nothing])}
 
 
 def shade(begin: float, end: float) -> dict[str, Any]:
@@ -72,15 +128,15 @@ def shade(begin: float, end: float) -> dict[str, Any]:
     return {**place, "fillcolor": _SHADE, "line": {"width": 0}, "layer": "below"}
 
 
-def step_curve(name: str, x: NDArray[Any], y: NDArray[Any], color: str, *, shown: bool, several: bool) -> Trace:
-    """Return a distribution as a line of steps; `y` is in per cent."""
+def step_curve(name: str, x: NDArray[Any], y: NDArray[Any], line: Mapping[str, Any], *, shown: bool) -> Trace:
+    """Return a distribution as a line of steps; `y` is in per cent. Few values are marked, for a line needs two."""
     return {
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines+markers" if len(x) <= _FEW else "lines",
         "x": short(x),
         "y": short(y),
         "name": name,
-        "line": {"shape": "hv", "color": color, "width": 2, "dash": "dash" if several else "solid"},
+        "line": {"width": 2, **line},
         "visible": True if shown else "legendonly",
         "hovertemplate": "%{x:.4g} ms: %{y:.4g} %<extra>%{fullData.name}</extra>",
     }
@@ -92,8 +148,11 @@ def short(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def label(text: str) -> str:
-    """Return a name a user or a server chose for use in a figure: plotly reads tags in its texts."""
-    return html.escape(printable(text))
+    """Return a name a user or a server chose for use in a figure: plotly reads tags in its texts. A long one loses its middle."""
+    shown = printable(text)
+    if len(shown) > _MAX_NAME:
+        shown = f"{shown[: _MAX_NAME // 2]}…{shown[1 - _MAX_NAME // 2 :]}"
+    return html.escape(shown)
 
 
 def library() -> str:
@@ -121,19 +180,21 @@ def figure_json(plot: Plot) -> str:
 
     look = {
         "template": "none",
-        "height": _HEIGHT_PX,
-        "margin": {"l": 60, "r": 24, "t": 36, "b": 48},
+        "margin": MARGIN,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": GREY},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "legend": LEGEND,
         "hoverlabel": {"bgcolor": "#24292f", "font": {"color": "#ffffff"}},
         "hovermode": "closest",
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": PALETTE[0]},
         "colorway": list(PALETTE),
         "showlegend": True,
     }
-    figure = graph_objects.Figure(data=list(plot.traces), layout={**look, **plot.layout})
+    # The place in the page has the height, so that the drawing follows when the place changes.
+    own = {name: value for name, value in plot.layout.items() if name != "height"}
+    figure = graph_objects.Figure(data=list(plot.traces), layout={**look, **own})
+    figure.for_each_yaxis(lambda one: one.update(nticks=_LOG_TICKS) if one.type == "log" and one.dtick is None else None)
     text = str(figure.to_json())
     return script_safe(f'{text[:-1]},"config":{_config(plot.name)}}}')
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from fastload.report.page.plots import GREY, PALETTE, Plot, Trace, axis, label, millis, step_curve
+from fastload.report.page.plots import GREY, PALETTE, Plot, Trace, count_axis, label, millis, step_curve
 from fastload.report.page.plots_data import Floats, Material
 from fastload.stats.histogram import Counts, Moments, midpoints
 from fastload.stats.result import Quantiles
@@ -21,22 +21,30 @@ _POINTS: Final = 300
 _BINS: Final = 60
 _LEAST_RATIO: Final = 1.004
 """Bins no narrower than four of the histogram's buckets: else one bin has two buckets and its neighbour three."""
+_MOST_APART: Final = 3
+"""Up to so many targets each has its curve at first: more would hide each other, and all of them together are shown."""
 _QUANTILES: Final = (("min", 0.0), ("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999))
 
 
-def gap_curves(material: Material, height: Callable[[Floats, int], Floats]) -> list[Trace]:
-    """Return ITL, and that of each target where there are several, as curves; `height` is of a share and the number of gaps."""
+def gap_curves(material: Material, height: Callable[[Floats, int], Floats], shape: str = "hv") -> list[Trace]:
+    """Return ITL, and that of each target where there are several, as dotted curves.
+
+    Args:
+        material: the run.
+        height: of a share and the number of gaps.
+        shape: of the steps, as plotly calls it.
+    """
     gaps = list(_distributions(material))
     if not gaps:
         itl = material.summary.latency_ms.itl
-        return [] if itl is None else [_by_quantiles(itl, height)]
+        return [] if itl is None else [_by_quantiles(itl, height, shape)]
     traces = []
+    apart = 1 < len(gaps) <= _MOST_APART + 1
     for number, (name, counts, moments) in enumerate(gaps):
         x, share = ranked_counts(counts, moments)
-        color = GREY if number == 0 else PALETTE[(number - 1) % len(PALETTE)]
-        curve = step_curve(name, x, height(share, moments.count), color, shown=number == 0, several=number > 0)
-        curve["line"] = {**curve["line"], "dash": "dot"}
-        traces.append(curve)
+        # The first is of all together, target n has the colour it has everywhere.
+        line = {"color": GREY if number == 0 else PALETTE[number % len(PALETTE)], "dash": "dot", "shape": shape}
+        traces.append(step_curve(name, x, height(share, moments.count), line, shown=(number > 0) == apart))
     return traces
 
 
@@ -61,11 +69,11 @@ def gap_histogram(material: Material) -> Iterator[Plot]:
     if traces:
         yield Plot(
             "itl-histogram",
-            "Histogram of ITL",
+            "Histogram of ITL: how even the stream is",
             "Gaps between the content events of a stream by duration, both axes logarithmic: every known gap of the measured "
             f"window, at most {_BINS} bins.",
             traces,
-            {"barmode": "overlay", "xaxis": millis("gap", type="log"), "yaxis": axis("gaps", type="log", dtick=1)},
+            {"barmode": "overlay", "xaxis": millis("gap", type="log"), "yaxis": count_axis("gaps", traces)},
         )
 
 
@@ -97,16 +105,19 @@ def _distributions(material: Material) -> Iterator[tuple[str, Counts, Moments]]:
     stored = material.histograms
     if stored is None:
         return
-    several = stored.endpoints[: len(PALETTE)] if len(stored.endpoints) > 1 else ()
-    for name, row in [("ITL", None), *((f"ITL {label(endpoint)}", number) for number, endpoint in enumerate(several))]:
+    names = [name for name in material.endpoints if name in stored.endpoints] if len(stored.endpoints) > 1 else []
+    # In the order of the plan, whatever that of the file: the n-th has the n-th colour in every plot.
+    rows = [(f"ITL {label(name)}", stored.endpoints.index(name)) for name in names[: len(PALETTE)]]
+    for name, row in [("ITL", None), *rows]:
         counts, moments = stored.table.of(row)
         if moments is not None:
             yield name, counts, moments
 
 
-def _by_quantiles(block: Quantiles, height: Callable[[Floats, int], Floats]) -> Trace:
+def _by_quantiles(block: Quantiles, height: Callable[[Floats, int], Floats], shape: str) -> Trace:
     """Return the curve of a distribution that is known by its quantiles only."""
     places = [(getattr(block, name), max(share, 1 / block.count)) for name, share in _QUANTILES]
     values, shares = zip(*places, (block.max, 1.0), strict=True)
-    line = step_curve("ITL (quantiles)", np.array(values), height(np.array(shares), block.count), GREY, shown=True, several=False)
-    return {**line, "line": {"color": GREY, "dash": "dot", "width": 2}, "mode": "lines+markers"}
+    line = {"color": GREY, "dash": "dot", "shape": shape}
+    curve = step_curve("ITL (quantiles)", np.array(values), height(np.array(shares), block.count), line, shown=True)
+    return {**curve, "mode": "lines+markers"}

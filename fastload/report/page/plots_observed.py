@@ -8,54 +8,56 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from fastload.report.page.plots import PALETTE, Plot, Trace, axis, label, millis, shade
+from fastload.report.page.plots import PALETTE, Plot, Trace, axis, label, millis, panels, shade, time_axis
 from fastload.report.page.plots_data import MAX_BINS, Material
 from fastload.stats.clientside import ClientRow
 from fastload.stats.serverside import ServerSide
 from fastload.stats.tcpside import TcpSide
 
 Row = TypeVar("Row")
-_TIME: Final = "s since the start of the load"
-_SHARE: Final[dict[str, Any]] = {"range": [0, 1.02], "tickformat": ".0%"}
+_SHARE: Final[dict[str, Any]] = {"range": [0, 1.02], "tickformat": ".0%", "nticks": 6}
 
 
 def observed_plots(material: Material) -> Iterator[Plot]:
     """Yield the plots for which there is data."""
     summary = material.summary
-    begin_s, end_s = material.window_s()
-    outside = [shade(left, right) for left, right in ((0.0, begin_s), (end_s, summary.run.total_s)) if right - left > 1e-3]
+    frame = {
+        "xaxis": time_axis(material.shown_to_s),
+        "shapes": [shade(left, right) for left, right in material.outside_s()],
+    }
     for index, (name, server) in enumerate((summary.server or {}).items()):
         whose = f" of {name}" if len(summary.server or {}) > 1 else ""
-        yield from _server(index, whose, server, outside)
+        yield from _server(index, whose, server, frame)
     if summary.client is not None:
-        yield from _round_trips(summary.client.tcp or {}, outside)
-        yield from _machine(_thinned(summary.client.rows), outside)
+        yield from _round_trips(summary.client.tcp or {}, frame)
+        yield from _machine(_thinned(summary.client.rows), frame)
 
 
-def _server(index: int, whose: str, server: ServerSide, outside: list[dict[str, Any]]) -> Iterator[Plot]:
+def _server(index: int, whose: str, server: ServerSide, frame: dict[str, Any]) -> Iterator[Plot]:
     rows = _thinned(server.rows)
     time_s = [row.t_s for row in rows]
-    traces = [
+    queue = [
         *_line("waiting", time_s, [row.waiting for row in rows], PALETTE[1]),
         *_line("running", time_s, [row.running for row in rows], PALETTE[0]),
-        *({**trace, "yaxis": "y2"} for trace in _line("KV cache", time_s, [row.kv_cache for row in rows], PALETTE[2])),
     ]
-    if traces:
+    cache = _line("KV cache", time_s, [row.kv_cache for row in rows], PALETTE[2])
+    in_use = axis("KV cache in use", **_SHARE)
+    layout = {**frame, "yaxis": axis("requests", rangemode="tozero") if queue else in_use}
+    if queue and cache:
+        cache = [{**trace, "yaxis": "y2"} for trace in cache]
+        layout = {**frame, **panels(frame["xaxis"], layout["yaxis"], in_use)}
+    if queue or cache:
         yield Plot(
             f"server-{index}",
             f"The server's queue and KV cache{whose}",
-            "What the server says of itself at every look at its metrics: requests running and waiting (left), KV cache (right).",
-            traces,
-            {
-                "xaxis": axis(_TIME),
-                "yaxis": axis("requests", rangemode="tozero"),
-                "yaxis2": axis("KV cache in use", overlaying="y", side="right", showgrid=False, **_SHARE),
-                "shapes": outside,
-            },
+            "What the server says of itself at every look at its metrics: requests running and waiting, KV cache in use.",
+            [*queue, *cache],
+            layout,
+            rescalable=False,
         )
 
 
-def _round_trips(found: dict[str, TcpSide], outside: list[dict[str, Any]]) -> Iterator[Plot]:
+def _round_trips(found: dict[str, TcpSide], frame: dict[str, Any]) -> Iterator[Plot]:
     traces: list[Trace] = []
     for index, (name, tcp) in enumerate(found.items()):
         rows = _thinned(tcp.rows)
@@ -71,11 +73,11 @@ def _round_trips(found: dict[str, TcpSide], outside: list[dict[str, Any]]) -> It
             "Round trip time",
             "As the kernel smooths it, of at most 64 connections once a second; a server that delays its ACK is in it.",
             traces,
-            {"xaxis": axis(_TIME), "yaxis": millis("round trip", rangemode="tozero"), "shapes": outside},
+            {**frame, "yaxis": millis("round trip", rangemode="tozero")},
         )
 
 
-def _machine(rows: Sequence[ClientRow], outside: list[dict[str, Any]]) -> Iterator[Plot]:
+def _machine(rows: Sequence[ClientRow], frame: dict[str, Any]) -> Iterator[Plot]:
     time_s = [row.t_s for row in rows]
     traces = [
         *_line("all cores", time_s, [row.busy for row in rows], PALETTE[0]),
@@ -86,15 +88,16 @@ def _machine(rows: Sequence[ClientRow], outside: list[dict[str, Any]]) -> Iterat
     power = _line("power of all GPUs", time_s, [row.gpu_power_w for row in rows], PALETTE[4])
     if not traces:
         return
-    layout: dict[str, Any] = {"xaxis": axis(_TIME), "yaxis": axis("share of its time", **_SHARE), "shapes": outside}
+    layout = {**frame, "yaxis": axis("share of its time", **_SHARE)}
     if power:
-        layout["yaxis2"] = axis("W", rangemode="tozero", overlaying="y", side="right", showgrid=False)
+        layout = {**frame, **panels(frame["xaxis"], layout["yaxis"], axis("power, W", rangemode="tozero"))}
     yield Plot(
         "machine",
-        "This machine",
+        "This machine: was it busy with something else",
         "How busy the machine of the load was, its other programs included, and what the hypervisor gave to others.",
         [*traces, *({**trace, "yaxis": "y2"} for trace in power)],
         layout,
+        rescalable=False,
     )
 
 

@@ -18,16 +18,17 @@ from typing import Any, Final
 import yaml
 
 from fastload.report.answer import TOKEN_SOURCES, answer
+from fastload.report.capacity import load_words
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
 from fastload.report.files.histograms_file import read_histograms
 from fastload.report.files.json import read_summary
 from fastload.report.files.model_file import read_model
 from fastload.report.files.requests_file import read_requests
+from fastload.report.page.capacity_sections import best_load, search_section, stress_sections
 from fastload.report.page.observed import observed_section
 from fastload.report.page.page import figures, page_of, write_page
 from fastload.report.page.plots import library
-from fastload.report.page.plots_curve import curve_plots
 from fastload.report.page.plots_data import Material
 from fastload.report.page.plots_observed import observed_plots
 from fastload.report.page.plots_requests import request_plots
@@ -39,7 +40,6 @@ from fastload.report.page.tables import (
     gate_table,
     latency_table,
     pairs,
-    step_table,
     text,
     trust_table,
     turn_table,
@@ -68,7 +68,7 @@ def html_report(directory: Path) -> str:
     summary_file = directory / _SUMMARY if directory.is_dir() else directory
     stress_file = summary_file.with_name(_STRESS)
     if not summary_file.exists() and stress_file.exists():
-        return _ramp(read_model(StressResult, stress_file), script)
+        return page_of("Stress ramp", stress_sections(read_model(StressResult, stress_file)), script)
     summary = read_summary(summary_file)
     requests_file = summary_file.with_name(_REQUESTS)
     stored = read_requests(requests_file) if requests_file.exists() else None
@@ -96,32 +96,38 @@ def _sections(material: Material) -> Iterable[str]:
     summary = material.summary
     yield _head(summary)
     yield _verdict(summary)
-    yield f'<h2>What users felt</h2><p class="answer">{text(answer(summary))}</p>{latency_table(summary.latency_ms)}'
-    yield _throughput(summary)
+    if summary.search is not None:
+        yield search_section(summary.search)
+    yield f'<h2>{text(_felt(summary))}</h2><p class="answer">{text(answer(summary))}</p>'
     if len(summary.endpoints) > 1:
-        yield f"<h2>Endpoints</h2>{endpoint_tables(summary.endpoints)}"
+        yield f"<h3>Endpoints</h3>{endpoint_tables(summary.endpoints)}<h3>All together</h3>"
+    yield latency_table(summary.latency_ms)
+    yield _throughput(summary)
     if summary.errors:
         yield f"<h2>What went wrong</h2>{error_table(summary.errors)}"
-    if summary.search is not None:
-        yield f"<h2>Search</h2>{step_table(summary.search.over, summary.search.curve)}"
-    curve = list(curve_plots(summary.search.over, summary.search.curve)) if summary.search is not None else []
     yield "<h2>Plots</h2>"
     if material.stored is None:
         yield f'<p class="soft">{_REQUESTS} is not here, so there are no plots of single requests.</p>'
-    yield figures([*curve, *request_plots(material), *timeline_plots(material), *observed_plots(material)])
+    yield figures([*request_plots(material), *timeline_plots(material), *observed_plots(material)])
     yield observed_section(summary)
     yield f"<h2>Details</h2>{turn_table(summary)}{_details(summary)}"
 
 
+def _felt(summary: Summary) -> str:
+    search = summary.search
+    if search is None or search.best is None:
+        return "What users felt"
+    return f"What users felt at {load_words(search.over, best_load(search.best))}"
+
+
 def _head(summary: Summary) -> str:
     run, requests = summary.run, summary.requests
-    users = run.plan.get("load", {}).get("users")
-    facts = [plural(users, "user")] if isinstance(users, int) and run.merged is None else []
+    facts = _load(run.plan) if run.merged is None else []
     facts += [f"{run.duration_s:.1f} s measured of {run.load_s:.1f} s of load", f"{max(run.total_s - run.load_s, 0):.1f} s drain"]
-    ledger = f"{count(requests.started)} requests: {count(requests.completed)} completed, {count(requests.failed)} failed, "
+    ledger = f"{plural(requests.started, 'request')}: {count(requests.completed)} completed, {count(requests.failed)} failed, "
     ledger += f"{count(requests.cancelled)} cancelled"
     if requests.missed:
-        ledger += f"; {count(requests.missed)} arrivals missed"
+        ledger += f"; {plural(requests.missed, 'arrival')} missed"
     notes = [note for note in (run.stop_reason, run.steady, "stopped early by Ctrl-C" if run.interrupted else None) if note]
     notes += [
         f"merged: {part.id} from {part.host.hostname}, {part.started_at[:19].replace('T', ' ')} UTC" for part in run.merged or []
@@ -132,23 +138,47 @@ def _head(summary: Summary) -> str:
     return f'<h1>{text(_title(summary))}</h1><p class="soft">{text(about)}</p><p>{text(ledger)}</p>{lines}'
 
 
+def _load(plan: dict[str, Any]) -> list[str]:
+    """Return the load in words. In an open loop the plan's number of users says nothing."""
+    load: dict[str, Any] = plan.get("load", {})
+    if load.get("stages"):
+        return [f"stages {load['stages']}"]
+    if load.get("rate") is not None:
+        return [f"{rate(load['rate'])} requests/s asked for"]
+    if plan.get("trace"):
+        return ["a trace replayed"]
+    users = load.get("users")
+    return [plural(users, "user")] if isinstance(users, int) else []
+
+
 def _verdict(summary: Summary) -> str:
-    valid = summary.generator.valid
     status = summary.verdict.status
-    tone = TONES[status]
-    trusted = "VALID: the numbers are the server's." if valid else "INVALID: do not use these numbers, the generator was the limit."
     reasons = "".join(f"<li>{text(reason)}</li>" for reason in summary.generator.reasons)
-    word = status if summary.verdict.checks or not valid else "VALID"
     hints = f"<ul>{''.join(f'<li>{text(hint)}</li>' for hint in summary.hints)}</ul>" if summary.hints else ""
     return (
-        f'<section class="verdict {tone}"><p><span class="word">{word}</span></p><p>{trusted}</p>'
+        f'<section class="verdict {TONES[status]}" aria-label="Verdict">{_judged(summary)}'
         f"{f'<ul>{reasons}</ul>' if reasons else ''}{gate_table(summary)}{hints}</section>"
     )
 
 
+def _judged(summary: Summary) -> str:
+    """Return the verdict, and below it whether the numbers can be trusted, which is the verdict where nothing was asked."""
+    status = summary.verdict.status
+    if not summary.generator.valid:
+        return '<p class="word">INVALID: do not use these numbers, the generator was the limit.</p>'
+    trusted = "VALID: the numbers are the server's."
+    if summary.verdict.checks:
+        return f'<p class="word">{status}</p><p>{trusted}</p>'
+    if summary.requests.completed == 0 and summary.requests.failed:
+        return f'<p class="word">{status}: every request failed.</p><p>{trusted}</p>'
+    return f'<p class="word">{trusted}</p>'
+
+
 def _throughput(summary: Summary) -> str:
     through, tokens = summary.throughput, summary.tokens
-    rows = [("requests/s", rate(through.requests_per_s)), ("output tokens/s", rate(through.output_tokens_per_s))]
+    rows = [("requests/s", rate(through.requests_per_s))]
+    if tokens.output:
+        rows.append(("output tokens/s", rate(through.output_tokens_per_s)))
     if through.input_tokens_per_s is not None:
         rows.append(("input tokens/s", rate(through.input_tokens_per_s)))
     if through.goodput_per_s is not None:
@@ -186,21 +216,3 @@ def _set_values(value: Any) -> Any:
         kept = {name: _set_values(part) for name, part in value.items()}
         return {name: part for name, part in kept.items() if part not in (None, {}, [])}
     return [_set_values(part) for part in value] if isinstance(value, list) else value
-
-
-def _ramp(result: StressResult, script: str) -> str:
-    """Return the page of a stress ramp, which has steps but no single run."""
-    unit = "users" if result.over == "users" else "requests/s"
-    found = "No level was within the rules." if result.optimal is None else f"Optimal: {result.optimal:,.4g} {unit}."
-    broke = (
-        f"Not broken: {result.reason}." if result.breaking is None else f"Breaking: {result.breaking:,.4g} {unit}: {result.reason}."
-    )
-    rules = pairs([(name, f"{value:g}") for name, value in result.rules.items()])
-    tone = "warn" if result.stopped_by == "generator" else "good"
-    parts = [
-        f'<h1>Stress ramp</h1><section class="verdict {tone}"><p class="answer">{text(found)} {text(broke)}</p></section>',
-        f"<h2>Levels</h2>{step_table(result.over, result.curve)}<h2>Plots</h2>",
-        figures(list(curve_plots(result.over, result.curve))),
-        f"<h2>Details</h2><h3>Rules</h3>{rules}",
-    ]
-    return page_of("Stress ramp", parts, script)

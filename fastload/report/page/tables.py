@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import Final
 
 from fastload.report.answer import gates
@@ -26,9 +27,20 @@ TONES: Final = {
     "INVALID": "bad",
 }
 _COLUMNS: Final = ("count", "mean", "min", "p50", "p75", "p90", "p95", "p99", "p999", "max")
+_BEYOND: Final = {"p90": Fraction(1, 10), "p95": Fraction(1, 20), "p99": Fraction(1, 100), "p999": Fraction(1, 1000)}
+"""Share of the samples beyond a quantile; where that is less than one, the quantile is the maximum."""
+_FEW_NOTE: Final = (
+    '<p class="soft">In italics: a quantile of fewer samples than it takes (p99: 100), which is just the slowest of them.</p>'
+)
 _MAX_ROWS: Final = 200
 """More rows than anybody reads; the caption names the rest, which is in summary.json."""
 _MAX_TEXT: Final = 2000
+
+
+class Few(str):
+    """A quantile of fewer samples than it takes: it is shown, but not as a fact."""
+
+    __slots__ = ()
 
 
 def text(value: object) -> str:
@@ -40,18 +52,27 @@ def text(value: object) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = (), long: int | None = None) -> str:
     """Return a table of plain texts; `numbers` are the columns set to the right, `long` the one that may wrap anywhere."""
     right = set(numbers)
-    classes = [' class="n"' if index in right else ' class="long"' if index == long else "" for index in range(len(head))]
+    kinds = ["n" if index in right else "long" if index == long else "" for index in range(len(head))]
     body = list(rows)
-    lines = ["".join(f"<td{kind}>{text(cell)}</td>" for kind, cell in zip(classes, row, strict=True)) for row in body[:_MAX_ROWS]]
-    heads = "".join(f"<th{kind}>{text(name)}</th>" for kind, name in zip(classes, head, strict=True))
+    lines = ["".join(_cell("td", kind, cell) for kind, cell in zip(kinds, row, strict=True)) for row in body[:_MAX_ROWS]]
+    heads = "".join(_cell("th", kind, name) for kind, name in zip(kinds, head, strict=True))
     rest = f'<p class="soft">and {len(body) - _MAX_ROWS:,} more rows, see summary.json</p>' if len(body) > _MAX_ROWS else ""
+    if any(isinstance(cell, Few) for row in body[:_MAX_ROWS] for cell in row):
+        rest += _FEW_NOTE
     filled = "".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{filled}</tbody></table></div>{rest}'
 
 
+def _cell(tag: str, kind: str, shown: str) -> str:
+    names = f"{kind} few" if isinstance(shown, Few) else kind
+    looks = f' class="{names}"' if names else ""
+    scope = ' scope="col"' if tag == "th" else ""
+    return f"<{tag}{looks}{scope}>{text(shown)}</{tag}>"
+
+
 def pairs(rows: Iterable[tuple[str, str]]) -> str:
     """Return a table of names and what they stand for."""
-    lines = "".join(f'<tr><th>{text(name)}</th><td class="long">{text(value)}</td></tr>' for name, value in rows)
+    lines = "".join(f'<tr><th scope="row">{text(name)}</th><td class="long">{text(value)}</td></tr>' for name, value in rows)
     return f'<div class="scroll"><table><tbody>{lines}</tbody></table></div>'
 
 
@@ -60,26 +81,37 @@ def gate_table(summary: Summary) -> str:
     rows = gates(summary)
     if not rows:
         return '<p class="soft">No SLO was given.</p>'
+    hints = ["" if gate.hint == gate.word else gate.hint for gate in rows]
     lines = []
-    for gate in rows:
+    for gate, hint in zip(rows, hints, strict=True):
         cells = [f'<td class="{TONES[gate.status]}">{gate.word}</td>', f"<td>{text(gate.name)}</td>"]
         cells += [f'<td class="n">{text(part)}</td>' for part in (gate.value, gate.limit, gate.samples)]
-        lines.append(f'<tr>{"".join(cells)}<td class="long">{text(gate.hint)}</td></tr>')
+        cells += [f'<td class="long">{text(hint)}</td>'] if any(hints) else []
+        lines.append(f"<tr>{''.join(cells)}</tr>")
     kinds = " or ".join(dict.fromkeys(gate.kind for gate in rows))
-    head = f'<th></th><th>{kinds}</th><th class="n">value</th><th class="n">limit</th><th class="n">samples</th><th></th>'
+    names = [("", "result"), ("", kinds), ("n", "value"), ("n", "limit"), ("n", "samples")]
+    names += [("long", "hint")] if any(hints) else []
+    head = "".join(_cell("th", kind, name) for kind, name in names)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
 def latency_table(latency: Latency) -> str:
-    """Return every latency that has data."""
-    rows = []
+    """Return every latency that has data, and what each of them is."""
+    rows, meanings = [], []
     for name, metric in METRICS.items():
         block: Quantiles | None = getattr(latency, name)
         if block is not None:
-            rows.append([metric.label, count(block.count), *(ms(getattr(block, column)) for column in _COLUMNS[1:])])
+            rows.append([metric.label, count(block.count), *(_quantile(block, column) for column in _COLUMNS[1:])])
+            meanings.append((metric.label, metric.definition))
     if not rows:
         return "<p>No latency: no completed request was sent inside the measured window.</p>"
-    return table(["latency", *_COLUMNS], rows, range(1, len(_COLUMNS) + 1))
+    shown = table(["latency", *_COLUMNS], rows, range(1, len(_COLUMNS) + 1))
+    return f"{shown}<details><summary>What these are</summary>{pairs(meanings)}</details>"
+
+
+def _quantile(block: Quantiles, column: str) -> str:
+    shown = ms(getattr(block, column))
+    return Few(shown) if block.count * _BEYOND.get(column, 1) < 1 else shown
 
 
 def error_table(errors: Sequence[ErrorGroup]) -> str:
@@ -101,7 +133,7 @@ def endpoint_tables(endpoints: dict[str, Endpoint]) -> str:
                 percent(one.requests.failed / ended if ended else None),
                 rate(one.throughput.requests_per_s),
                 rate(one.throughput.output_tokens_per_s),
-                *(ms(value) for block in (ttft, itl, e2e) for value in _ends(block)),
+                *(value for block in (ttft, itl, e2e) for value in _ends(block)),
             ]
         )
     head = ["endpoint", "completed", "failed", "requests/s", "tokens/s"]
@@ -109,8 +141,8 @@ def endpoint_tables(endpoints: dict[str, Endpoint]) -> str:
     return table(head, rows, range(1, len(head)))
 
 
-def _ends(block: Quantiles | None) -> tuple[float | None, float | None]:
-    return (None, None) if block is None else (block.p50, block.p99)
+def _ends(block: Quantiles | None) -> tuple[str, str]:
+    return (ms(None), ms(None)) if block is None else (ms(block.p50), _quantile(block, "p99"))
 
 
 def turn_table(summary: Summary) -> str:
@@ -122,7 +154,7 @@ def turn_table(summary: Summary) -> str:
         blocks = [_ends(turn.latency_ms.get(name)) for name in ("ttft", "tpot", "e2e")]
         tokens = "-" if turn.input_tokens_mean is None else f"{turn.input_tokens_mean:,.0f}"
         rows.append(
-            [count(turn.turn), count(turn.requests), count(turn.completed), tokens, *(ms(v) for pair in blocks for v in pair)]
+            [count(turn.turn), count(turn.requests), count(turn.completed), tokens, *(value for pair in blocks for value in pair)]
         )
     head = ["turn", "requests", "completed", "input tokens"]
     head += [f"{name} {quantile}" for name in ("TTFT", "TPOT", "E2E") for quantile in ("p50", "p99")]
@@ -135,10 +167,12 @@ def step_table(over: str, points: Sequence[CurvePoint]) -> str:
     for point in sorted(points, key=lambda point: point.load):
         word = "INVALID" if not point.valid else "met" if point.met else "failed"
         rates = (point.requests_per_s, point.output_tokens_per_s, point.goodput_per_s)
-        times = (point.ttft_p50, point.ttft_p99, point.itl_p50, point.itl_p99)
-        cells = [f"{point.load:,.4g}", *map(rate, rates), *map(ms, times), percent(point.error_ratio)]
+        slowest = ms(point.ttft_p99)
+        slowest = Few(slowest) if point.ttft_p99 is not None and point.requests * _BEYOND["p99"] < 1 else slowest
+        times = (ms(point.ttft_p50), slowest, ms(point.itl_p50), ms(point.itl_p99))
+        cells = [f"{point.load:,.4g}", *map(rate, rates), *times, percent(point.error_ratio)]
         rows.append([*cells, f"{word}: {'; '.join(point.reasons)}" if point.reasons else word])
-    head = [over, "requests/s", "tokens/s", "goodput/s", "TTFT p50", "TTFT p99", "ITL p50", "ITL p99", "errors", ""]
+    head = [over, "requests/s", "tokens/s", "goodput/s", "TTFT p50", "TTFT p99", "ITL p50", "ITL p99", "errors", "result"]
     return table(head, rows, range(9), long=9)
 
 
