@@ -154,6 +154,15 @@ static PyObject *py_set_due(PyObject *o, PyObject *arg) {
     Py_RETURN_NONE;
 }
 
+static PyObject *py_set_epoch(PyObject *o, PyObject *arg) {
+    int ok = 1;
+    fl_reactor *r = py_usable(o);
+    uint64_t ns = r == NULL ? 0 : py_u64(arg, &ok);
+    if (r == NULL || !ok) return NULL;
+    r->epoch_ns = ns;
+    Py_RETURN_NONE;
+}
+
 static PyObject *py_take_due(PyObject *o, PyObject *none) {
     fl_reactor *r = py_usable(o);
     (void)none;
@@ -306,6 +315,7 @@ static PyMethodDef py_reactor_methods[] = {
     {"set_linger", py_set_linger, METH_O, "Let a drain wait so many nanoseconds for more while it has nothing to report."},
     {"due_fileno", py_due_fileno, METH_NOARGS, "Return the descriptor that is readable once the due moment has come."},
     {"set_due", py_set_due, METH_O, "Set the moment (monotonic ns, 0 = never) at which drains give way to Python."},
+    {"set_epoch", py_set_epoch, METH_O, "Set the zero of token samples (monotonic ns); to be called before the first."},
     {"take_due", py_take_due, METH_NOARGS, "Return the due moment that has come, and forget it; 0 when none has."},
     {"open", FAST(py_open), METH_FASTCALL, "open(fd, tls): take over a connected non-blocking socket; return its slot."},
     {"close", py_close, METH_O, "Close the connection in a slot and its descriptor."},

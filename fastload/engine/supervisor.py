@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from fastload.clock import monotonic_ns
 from fastload.engine import limits
 from fastload.engine.control import Channel
 from fastload.engine.journal import make_journal
@@ -52,7 +51,6 @@ def run_load(
     limits.prepare(plan, len(cpus))
     realtime = limits.choose_realtime(plan, cpus)
     launch = make_ready(plan, _load_the_watch)
-    epoch_ns = monotonic_ns()
     specs: list[tuple[WorkerSpec, Channel]] = []
     for index, cpu in enumerate(cpus):
         ours, theirs = Channel.pair()
@@ -64,7 +62,6 @@ def run_load(
             plan=launch.plan,
             endpoints=launch.endpoints,
             crowds=launch.crowds,
-            epoch_ns=epoch_ns,
             block=WorkerBlock(),
             channel=theirs,
             journal=make_journal(plan),
@@ -75,7 +72,7 @@ def run_load(
         try:
             from fastload.engine.watch import Watch
 
-            watch = Watch(launch.plan, epoch_ns, workers, signals, on_frame, sources, aside, tokens, meanwhile)
+            watch = Watch(launch.plan, workers, signals, on_frame, sources, aside, tokens, meanwhile)
         except BaseException:
             reap_all(workers, grace_s=0.0)
             raise

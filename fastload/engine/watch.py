@@ -64,7 +64,6 @@ class Watch:
     def __init__(
         self,
         plan: Plan,
-        epoch_ns: int,
         workers: list[WorkerProcess],
         signals: Signals,
         on_frame: Callable[[LiveFrame], None] | None,
@@ -82,8 +81,7 @@ class Watch:
         self._run_id = uuid.uuid4().hex[:12] if aside is None else aside.run_id
         self._tokens = tokens
         self._steering = Steering(plan, limits.room_for(len(workers)))
-        self._epoch_ns = epoch_ns
-        self._collector = Collector(epoch_ns, len(plan.targets))  # starts compiling the kernels in a thread: only after the fork
+        self._collector = Collector(0, len(plan.targets))  # starts compiling the kernels in a thread: only after the fork
         if aside is not None:
             aside.observe(self._collector.gaps)
         self._frames: FrameMaker | None = None
@@ -114,6 +112,7 @@ class Watch:
             started_at = utc_now()
             start_ns = monotonic_ns() + START_DELAY_NS
             load = self._plan.load
+            self._collector.set_epoch(start_ns)
             self._window_ns = start_ns + int(load.warmup_s * 1e9)
             end_ns = None if load.duration_s is None else start_ns + int(load.duration_s * 1e9)
             self._collector.set_window(self._window_ns, end_ns)
@@ -337,7 +336,7 @@ class Watch:
             started_at=started_at,
             plan=self._plan,
             host=host_facts(),
-            epoch_ns=self._epoch_ns,
+            epoch_ns=start_ns,
             load_start_ns=start_ns,
             window_start_ns=window_start_ns,
             window_end_ns=window_end_ns,

@@ -54,7 +54,6 @@ class WorkerSpec:
     plan: Plan
     endpoints: Sequence[Endpoint]
     crowds: Sequence[tuple[Population, Workload]]
-    epoch_ns: int
     block: WorkerBlock
     channel: Channel
     journal: Journal | None = None
@@ -152,7 +151,7 @@ class _Worker:
             block.memory,
             block.token_capacity,
             block.record_capacity,
-            spec.epoch_ns,
+            0,
             spec.index,
             dialects=[(native_paths(d, spec.plan.server_clock), d.done_marker, d.needs_end) for d in dialects],
         )
@@ -236,6 +235,7 @@ class _Worker:
         for message in channel.receive():
             match message["what"]:
                 case "go" if not self._go.done():
+                    self._receiver.reactor.set_epoch(message["start_ns"])
                     self._go.set_result(message["start_ns"])
                 case "stop":
                     self._stop_load()

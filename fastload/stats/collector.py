@@ -96,6 +96,16 @@ class Collector:
         """By second since the epoch."""
         self._coarse = coarse_midpoints()
 
+    def set_epoch(self, epoch_ns: int) -> None:
+        """Set the zero of the token samples' clock, once it is known.
+
+        Raises:
+            RuntimeError: samples came already.
+        """
+        if self._any_tokens or self._chunks:
+            raise RuntimeError("the epoch must be set before the first sample")
+        self.epoch_ns = epoch_ns
+
     def set_window(self, start_ns: int, end_ns: int | None) -> None:
         """Set the measured window [start, end) on CLOCK_MONOTONIC; None = it has not ended yet.
 

@@ -265,7 +265,7 @@ class TurnRow(ResultModel):
 
 
 class TimelineRow(ResultModel):
-    """One second since the load's epoch, drain included; a request or event is counted in the second it happened in."""
+    """One second since the start of the load, drain included; a request or event is counted in the second it happened in."""
 
     t_s: int
     users: int | None

@@ -1,4 +1,4 @@
-"""The timeline: one row a second from the load's epoch to the end of the drain.
+"""The timeline: one row a second from the start of the load to the end of the drain.
 
 Knows nothing of rings or files. Invariant: over all rows, started, completed and failed sum to the ledger of the run, and
 output_tokens to its content events plus the tokens of unstreamed responses.

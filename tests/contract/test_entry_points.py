@@ -188,6 +188,7 @@ ENTRY_POINTS: Final[dict[str, Callable[[Bench], object]]] = {
     "Reactor.set_interval": lambda bench: (bench.reactor.set_interval(0), refused(lambda: bench.reactor.set_interval(-1))),
     "Reactor.known_head": lambda bench: (bench.reactor.known_head(bench.slot), refused(lambda: bench.reactor.known_head(99))),
     "Reactor.set_linger": lambda bench: (bench.reactor.set_linger(0), refused(lambda: bench.reactor.set_linger(-1))),
+    "Reactor.set_epoch": lambda bench: (bench.reactor.set_epoch(1), refused(lambda: bench.reactor.set_epoch(-1))),
     "Reactor.take_due": lambda bench: (bench.reactor.set_due(1), bench.reactor.take_due(), bench.reactor.drain(0)),
     "Reactor.text": lambda bench: (bench.exchange(), refused(lambda: bench.reactor.text(bench.slot))),
     "Reactor.text_truncated": lambda bench: refused(lambda: bench.reactor.text_truncated(bench.slot)),

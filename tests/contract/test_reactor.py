@@ -333,6 +333,18 @@ def test_record_of_a_request_without_a_connection(wire: Wire) -> None:
     assert (wire.block.counter("started"), wire.block.counter("failed")) == (1, 1)
 
 
+def test_the_epoch_set_later(wire: Wire) -> None:
+    """Samples count from the epoch that was set last before them."""
+    epoch_ns = wire.epoch_ns - 5_000_000_000
+    wire.reactor.set_epoch(epoch_ns)
+    slot = wire.open()
+    wire.request(slot)
+    wire.answer(slot, HEAD, chunk(event(text("a"))), STREAM[-5:])
+    wire.commit(slot)
+    (record,) = wire.records()
+    assert [int(first) & TIME_MASK for first, _ in wire.tokens()] == [int(record["first_token_ns"]) - epoch_ns]
+
+
 def test_token_samples(wire: Wire) -> None:
     """Each content event is one sample with stamp, gap, slot and endpoint; a shared read has no gap."""
     wire.open()

@@ -101,6 +101,14 @@ def test_timeline_adds_up(fifty: Both) -> None:
     }
 
 
+def test_timeline_begins_with_the_load(fifty: Both) -> None:
+    """A row is a second since the start of the load, as the times in `requests.csv` are."""
+    rows = fifty.result.summary["timeline"]
+    for count, moment in (("started", "sent_ms"), ("completed", "end_ms")):
+        seconds = [int(float(row[moment]) / 1000) for row in fifty.result.rows]
+        assert [row[count] for row in rows] == [seconds.count(row["t_s"]) for row in rows]
+
+
 def test_users_start_at_the_spawn_rate(fifty: Both) -> None:
     """At 100 users a second, user n's first request is due n * 10 ms after the start of the load."""
     first: dict[int, float] = {}

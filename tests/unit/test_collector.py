@@ -56,6 +56,19 @@ def test_the_window_cannot_move_under_samples() -> None:
         collector.set_window(WINDOW[0] + 1, None)
 
 
+def test_an_epoch_that_is_known_later(kernels: Future[Kernels]) -> None:
+    """Set before the first sample it is the one that counts; after one, it is refused."""
+    collector = Collector(0, 1, kernels)
+    collector.set_epoch(EPOCH)
+    collector.set_window(*WINDOW)
+    collector.add_tokens(words([Token(2 * SECOND, 1)]))
+    collector.finish()
+    assert collector.seconds.events_between(2, 3) == 1
+
+    with pytest.raises(RuntimeError, match="before the first"):
+        collector.set_epoch(EPOCH + 1)
+
+
 def test_records_are_copied_in_order() -> None:
     """More records than a chunk come back equal and in order, though the ring was reused."""
     collector = Collector(EPOCH, 1, compiled())
