@@ -95,13 +95,16 @@ def _read(directory: Path) -> _Read:
     from fastload.report.files.histograms_file import read_histograms
     from fastload.report.files.json import read_summary
     from fastload.report.files.requests_file import read_requests
+    from fastload.report.files.stored_run import check_of_one_run
 
-    histograms = directory / HISTOGRAMS_FILE
-    return _Read(
+    path = directory / HISTOGRAMS_FILE
+    read = _Read(
         read_summary(directory / SUMMARY_FILE),
         read_requests(directory / REQUESTS_FILE),
-        read_histograms(histograms) if histograms.exists() else None,
+        read_histograms(path) if path.exists() else None,
     )
+    check_of_one_run(directory, read.summary, read.stored, read.histograms)
+    return read
 
 
 def _samples(read: _Read, endpoint: str | None) -> list[RunSamples]:

@@ -123,3 +123,14 @@ def test_no_result_is_one_line(tmp_path: Path) -> None:
     stored(tmp_path / "r", run.facts, run.samples)
     with pytest.raises(FastloadError, match="single target"):
         read_targets(tmp_path / "r")
+
+
+@pytest.mark.parametrize("name", ["requests.csv", "histograms.npz"])
+def test_files_of_two_runs_are_not_compared(tmp_path: Path, name: str) -> None:
+    """Requests or gaps of another run than the summary's would be a difference between files, not between servers."""
+    for run_id, every_ms in (("a", 20), ("b", 33)):
+        own = part(run_id, every_ms)
+        stored(tmp_path / run_id, own.facts, own.samples)
+    (tmp_path / "b" / name).replace(tmp_path / "a" / name)
+    with pytest.raises(FastloadError, match="do not belong together"):
+        read_result(tmp_path / "a", "a")

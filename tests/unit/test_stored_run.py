@@ -75,6 +75,15 @@ def test_files_of_two_runs_are_refused(tmp_path: Path) -> None:
         read_run(one)
 
 
+def test_a_file_that_lost_rows_is_refused(tmp_path: Path) -> None:
+    """A `requests.csv` cut at the end of a line reads well and would give other numbers: its rows are counted."""
+    out = stored(tmp_path / "x")
+    path = out / "requests.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(FastloadError, match="tells of 2 completed, 1 failed .*requests.csv of 2 completed, 0 failed"):
+        read_run(out)
+
+
 def test_a_target_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     """A row of a target that the histograms do not have is one line that names it."""
     out = stored(tmp_path / "x")
