@@ -116,6 +116,18 @@ def observing(plan: Plan, params: Mapping[str, Any]) -> Observing:
     return Observing(None if idle else options, gateway)
 
 
+def refuse_beside_several(params: Mapping[str, Any]) -> None:
+    """Say that nothing watches the runs of a comparison from beside, where a flag asks for it.
+
+    Raises:
+        FastloadError: one does.
+    """
+    for name in ("prometheus", "pushgateway", "otlp", "scrape", "nvidia_smi"):
+        if params[name]:
+            flag = f"--{name.replace('_', '-')}"
+            raise FastloadError(f"{flag} is about one run, and a comparison is several", hint="use --mode race, or leave it out")
+
+
 @contextmanager
 def beside(plan: Plan, wanted: Observing) -> Iterator[Aside | None]:
     """Start the process beside the run, and end it after the block; None where none is wanted."""

@@ -37,7 +37,7 @@ def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet:
     from fastload.cli.entrants import run_directories
     from fastload.cli.outputs import STDOUT, Outputs, check_outputs, report_console
     from fastload.cli.report import add_page
-    from fastload.cli.store import store_result
+    from fastload.cli.store import forget_tokens, store_result
     from fastload.report.files.json import write_summary
     from fastload.report.text import print_summary
     from fastload.stats.merge import Part, merge_runs
@@ -55,6 +55,7 @@ def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet:
     except ValueError as error:
         raise FastloadError(f"these results cannot be merged: {error}") from None
     summary, code = assess(facts, samples)
+    forget_tokens(out)
     store_result(out, summary, facts, samples)
     if json_file is not None:
         write_summary(summary, json_file)

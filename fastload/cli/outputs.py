@@ -22,6 +22,7 @@ HISTOGRAMS_FILE: Final = "histograms.npz"
 TEXTS_FILE: Final = "requests.jsonl"
 TOKENS_FILE: Final = "tokens.parquet"
 TOKENS_RAW_FILE: Final = "tokens.bin"
+PAGE_FILE: Final = "report.html"
 STDOUT: Final = Path("-")
 _FILE_COLUMNS: Final = 132
 """Width of a report that goes to a file or pipe, where there is no terminal to fit."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastload.cli.flags_observe import observe_options, observing
+from fastload.cli.flags_observe import observe_options, observing, refuse_beside_several
 from fastload.cli.grouped import FILE
 from fastload.cli.live_control import Controls, control_options, controls, refuse_several
 from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
@@ -70,6 +70,7 @@ def command(
     outputs = Outputs(out, json_file, live=not no_live, quiet=quiet, page=not no_html, tokens=tokens, junit_file=junit)
     wanted = controls(control, control_token_env, no_control, web)
     if len(plan.targets) > 1 and plan.contest.mode == "comparison":
+        refuse_beside_several(context.params)
         return _comparison(plan, outputs, sink, wanted)
     with telling(sink) as sinks:
         summary, code = measure(plan, outputs, wanted, observing(plan, context.params), sinks)

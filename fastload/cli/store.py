@@ -12,6 +12,7 @@ from typing import IO
 
 from fastload.cli.outputs import (
     HISTOGRAMS_FILE,
+    PAGE_FILE,
     REQUESTS_FILE,
     SUMMARY_FILE,
     TEXTS_FILE,
@@ -31,11 +32,13 @@ from fastload.stats.result import Summary
 
 
 def store_result(out: Path, summary: Summary, facts: RunFacts, samples: Samples) -> None:
-    """Write every file of a result.
+    """Write every file of a result, and remove those of an earlier one in the same directory that would be taken for its own.
 
     Raises:
         FastloadError: one cannot be written.
     """
+    for name in (TEXTS_FILE, PAGE_FILE):
+        (out / name).unlink(missing_ok=True)
     write_summary(summary, out / SUMMARY_FILE)
     write_requests_csv(out / REQUESTS_FILE, facts, samples.records())
     write_histograms(out / HISTOGRAMS_FILE, facts, samples)
@@ -51,9 +54,14 @@ def token_file(outputs: Outputs) -> TokenFile | None:
     """
     if outputs.out is None:
         return None
-    for name in (TOKENS_FILE, TOKENS_RAW_FILE):
-        (outputs.out / name).unlink(missing_ok=True)
+    forget_tokens(outputs.out)
     return TokenFile(outputs.out / TOKENS_RAW_FILE) if outputs.tokens else None
+
+
+def forget_tokens(out: Path) -> None:
+    """Remove the tokens of an earlier run from a directory that is to hold another result."""
+    for name in (TOKENS_FILE, TOKENS_RAW_FILE):
+        (out / name).unlink(missing_ok=True)
 
 
 def store_tokens(tokens: TokenFile, facts: RunFacts, samples: Samples) -> None:
