@@ -9,7 +9,11 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from fastload.report.words import count, ms, percent, rate
+from pydantic import ValidationError
+
+from fastload.plan.describe import amount
+from fastload.plan.model import Plan
+from fastload.report.words import count, ms, percent, printable, rate
 from fastload.stats.result import CheckResult, Summary
 
 TOKEN_SOURCES: Final = {"usage": "the server's usage", "tokenizer": "a tokenizer's count", "events": "content events"}
@@ -52,6 +56,19 @@ def answer(summary: Summary) -> str:
     if requests.failed and ended:
         felt += f"; {percent(requests.failed / ended)} of the requests failed"
     return f"{felt}. {trust(summary)}"
+
+
+def load(summary: Summary) -> str | None:
+    """Return how much load the run's plan makes: `50 users`, `2 requests/s (poisson)`, `stages 10..100@5m of users`.
+
+    None of a merged result, whose plan is that of one run of several, and of a plan this version cannot read.
+    """
+    if summary.run.merged is not None:
+        return None
+    try:
+        return printable(amount(Plan.model_validate(summary.run.plan)))
+    except ValidationError:
+        return None
 
 
 def trust(summary: Summary) -> str:

@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from fastload.report.answer import TOKEN_SOURCES, answer, gates
+from fastload.report.answer import TOKEN_SOURCES, answer, gates, load
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
 from fastload.report.observed import network_lines
-from fastload.report.words import count, ms, percent, printable, rate, size, us
+from fastload.report.words import count, ms, percent, plural, printable, rate, size, us
 from fastload.stats.metrics import METRICS
 from fastload.stats.result import Quantiles, Summary
 
@@ -49,8 +49,10 @@ def _head(summary: Summary) -> str:
     targets = ", ".join(str(target.get("url", "")) for target in run.plan.get("targets", []))
     model = run.plan.get("model")
     title = f"{model} at {targets}" if model else targets
-    ledger = f"{count(requests.started)} requests: {count(requests.completed)} completed, {count(requests.failed)} failed, "
-    ledger += f"{count(requests.cancelled)} cancelled. {run.duration_s:.1f} s measured, fastload {run.version}, "
+    ledger = f"{plural(requests.started, 'request')}: {count(requests.completed)} completed, {count(requests.failed)} failed, "
+    made = load(summary)
+    ledger += f"{count(requests.cancelled)} cancelled. {'' if made is None else f'{plain(made)}, '}"
+    ledger += f"{run.duration_s:.1f} s measured, fastload {run.version}, "
     merged = "".join(f"\n- merged: {plain(part.id)} from {plain(part.host.hostname)}" for part in run.merged or [])
     return f"# {plain(title)}\n\n{ledger}{plain(run.started_at[:19])} UTC." + (f"\n{merged}" if merged else "")
 

@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fastload.report.answer import NOT_JUDGED, TOKEN_SOURCES, answer, gate_words
+from fastload.report.answer import NOT_JUDGED, TOKEN_SOURCES, answer, gate_words, load
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
 from fastload.report.observed import network_lines
@@ -54,18 +54,18 @@ def render_summary(summary: Summary) -> RenderableType:
 def _header(summary: Summary) -> RenderableType:
     run, requests = summary.run, summary.requests
     target = ", ".join(str(target.get("url", "")) for target in run.plan.get("targets", []))
-    users = run.plan.get("load", {}).get("users")
     title = Text(f"fastload {run.version}  ", style="bold")
     title.append(printable(target), style="bold cyan")
     if run.plan.get("model"):
         title.append(f"  {printable(str(run.plan['model']))}")
     drain = max(run.total_s - run.load_s, 0.0)
-    load = [plural(users, "user")] if isinstance(users, int) and run.merged is None else []
-    load += [f"{run.duration_s:.1f} s measured", f"{max(run.load_s - run.duration_s, 0.0):.1f} s warm-up", f"{drain:.1f} s drain"]
-    ledger = Text(f"{count(requests.started)} requests: {count(requests.completed)} completed, ")
+    made = load(summary)
+    parts = [] if made is None else [made]
+    parts += [f"{run.duration_s:.1f} s measured", f"{max(run.load_s - run.duration_s, 0.0):.1f} s warm-up", f"{drain:.1f} s drain"]
+    ledger = Text(f"{plural(requests.started, 'request')}: {count(requests.completed)} completed, ")
     ledger.append(f"{count(requests.failed)} failed", style="bold red" if requests.failed else "")
     ledger.append(f", {count(requests.cancelled)} cancelled")
-    lines: list[RenderableType] = [title, *_merged(summary), Text(", ".join(load)), ledger]
+    lines: list[RenderableType] = [title, *_merged(summary), Text(", ".join(parts)), ledger]
     if run.interrupted:
         lines.append(Text("stopped early by Ctrl-C", style="yellow"))
     return Group(*lines)

@@ -53,7 +53,8 @@ def compare(a: Contender, b: Contender, *, paired: bool = False, extra: Sequence
     tested = cut.statistics(extra)
     layout = cut.layout
     if untested is None and layout.fewest < MIN_BLOCKS:
-        untested = f"{layout.fewest} blocks of {block_ns / 1e9:.3g} s (at least {MIN_BLOCKS} are needed); run longer"
+        blocks = "1 block" if layout.fewest == 1 else f"{layout.fewest} blocks"
+        untested = f"{blocks} of {block_ns / 1e9:.3g} s (at least {MIN_BLOCKS} are needed); run longer"
     differences = _differences(tested, tested_at_all=untested is None, seed=seed)
     return Pair(
         a=a.name,

@@ -13,6 +13,7 @@ from rich.console import Console
 from fastload.errors import FastloadError
 from fastload.report import words
 from fastload.report.files.json import read_summary, write_summary
+from fastload.report.markdown import markdown
 from fastload.report.text import print_summary
 from fastload.samples.layout import Outcome
 from fastload.stats.result import Summary
@@ -55,6 +56,24 @@ def test_the_report_answers_at_a_glance() -> None:
         "workers 1/1", "first token after 20.0 ms", "100 tokens/s", "25 % of the requests failed", "The numbers are the server's.",
     ):  # fmt: skip
         assert phrase in report
+
+
+@pytest.mark.parametrize(
+    ("load", "told"),
+    [
+        ({"users": 10}, "10 users, 10.0 s measured"),
+        ({"users": 1}, "1 user, 10.0 s measured"),
+        ({"rate": 20.0, "arrival": "poisson"}, "20 requests/s (poisson), 10.0 s measured"),
+        ({"stages": "5@2s,10@9s", "duration_s": 11.0}, "stages 5@2s,10@9s of users, 10.0 s measured"),
+    ],
+)
+def test_the_head_says_how_much_load(load: dict[str, Any], told: str) -> None:
+    """A run at a rate or with stages is not told as the plan's unused number of users."""
+    summary = summary_of([record()])
+    plan = {**summary.run.plan, "load": {"duration_s": 11.0, "warmup_s": 1.0, **load}}
+    found = summary.model_copy(update={"run": summary.run.model_copy(update={"plan": plan})})
+    assert told in plain(found)
+    assert told.replace("@", "&#64;") in markdown(found)
 
 
 def test_an_invalid_run_says_so_and_why() -> None:
@@ -147,8 +166,18 @@ def test_durations_have_three_digits(value: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "text"), [(None, "-"), (0.0, "0 %"), (1e-7, "<0.01 %"), (0.0123, "1.2 %"), (0.37, "37 %"), (1.0, "100 %")]
+    ("ratio", "text"),
+    [
+        (None, "-"),
+        (0.0, "0 %"),
+        (1e-7, "<0.01 %"),
+        (0.0123, "1.2 %"),
+        (0.37, "37 %"),
+        (0.9961, "99.6 %"),
+        (0.9999, ">99.9 %"),
+        (1.0, "100 %"),
+    ],
 )
 def test_percentages(ratio: float | None, text: str) -> None:
-    """Small shares are not rounded to nothing."""
+    """Small shares are not rounded to nothing, and large ones not to all."""
     assert text == words.percent(ratio)

@@ -80,7 +80,7 @@ def test_a_file_that_lost_rows_is_refused(tmp_path: Path) -> None:
     out = stored(tmp_path / "x")
     path = out / "requests.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(FastloadError, match="tells of 2 completed, 1 failed .*requests.csv of 2 completed, 0 failed"):
+    with pytest.raises(FastloadError, match=r"tells of 2 completed, 1 failed .*requests\.csv of 2 completed, 0 failed"):
         read_run(out)
 
 
