@@ -6,6 +6,7 @@ stderr gets one line starting with `fastload: error:`; a traceback only with `--
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -49,6 +50,8 @@ _MOST_USED: Final = (
     ("--slo GATE", "Fail (exit 1) unless it holds, e.g. 'ttft.p99<800ms'."),
     ("-o, --out DIR", "Keep the result: summary.json, requests.csv, report.html."),
 )
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Of an error that no file's writer has named: it is stdout that was redirected to a full disk."""
 _OWN_OPTIONS: Final = frozenset({"--help", "-h", "--version", "-V"})
 
 
@@ -121,7 +124,18 @@ def main() -> None:
     """Run the command line and end the process with its exit code; the console script's entry point."""
     # numpy's linear algebra starts threads when it is imported; we use none of it, and the workers' parent must have no thread.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _open_standard_streams()
     raise SystemExit(run_command_line())
+
+
+def _open_standard_streams() -> None:
+    """Let what was closed by the caller (`>&-`, some daemons) lead nowhere: its number must not become that of a socket or file."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number, which is this one
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 def run_command_line(arguments: Sequence[str] | None = None) -> int:
@@ -148,14 +162,23 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
         # The reader of stdout left (`fastload ... | head`): nothing is wrong here, and Python must not complain at its exit.
         silence_stdout()
         return ExitCode.OK
+    except OSError as error:
+        if error.errno not in _FULL:
+            return _bug(error, debug)
+        silence_stdout()
+        return _say(f"cannot write: {error.strerror} - is the disk full, or what stdout goes to?", ExitCode.USAGE, debug)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "fastload._native":
             what = (
                 "the native core is missing from this copy of fastload - build it with `pip install .` or start the installed one"
             )
             return _say(what, ExitCode.USAGE, debug)
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return _say(f"unexpected {text} - this is a bug in fastload - run again with --debug for its origin", 1, debug)
+        return _bug(error, debug)
+
+
+def _bug(error: Exception, debug: bool) -> int:
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return _say(f"unexpected {text} - this is a bug in fastload - run again with --debug for its origin", 1, debug)
 
 
 def _usage_line(error: click.UsageError) -> str:

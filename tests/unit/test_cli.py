@@ -246,6 +246,29 @@ def test_load_result_of_nothing(tmp_path: Path) -> None:
         fastload.load_result(tmp_path)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_is_one_line() -> None:
+    """A report that stdout cannot take is an error of the machine, told in a line: no bug of fastload, and no failed gate."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "fastload", "plan", "--host", URL],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    told = "fastload: error: cannot write: No space left on device - is the disk full, or what stdout goes to?\n"
+    assert (done.returncode, done.stderr) == (2, told)
+
+
+def test_a_closed_stdout_is_quiet() -> None:
+    """`fastload ... >&-` works as with stdout to nowhere."""
+    script = f'exec "{sys.executable}" -m fastload plan --host {URL} >&-'
+    done = subprocess.run(["sh", "-c", script], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_closed_pipe_is_quiet() -> None:
     """`fastload ... | head` ends without complaint when the reader is gone."""
     reader, writer = os.pipe()
