@@ -13,12 +13,10 @@ from pydantic import ValidationError
 
 from fastload.plan.describe import amount
 from fastload.plan.model import Plan
-from fastload.report.words import count, ms, percent, printable, rate
+from fastload.report.words import TOKEN_SOURCES, count, ms, percent, printable, rate
 from fastload.stats.result import CheckResult, Summary
 
-TOKEN_SOURCES: Final = {"usage": "the server's usage", "tokenizer": "a tokenizer's count", "events": "content events"}
-"""Whose count of tokens it is."""
-
+__all__ = ["NOT_JUDGED", "TOKEN_SOURCES", "Gate", "answer", "gate_words", "gates", "load", "output_tokens", "trust"]
 
 _UNIT: Final = re.compile(r"\d( us| µs| ms| s|%)?$")
 NOT_JUDGED: Final = "not judged"
@@ -76,6 +74,14 @@ def trust(summary: Summary) -> str:
     if summary.generator.valid:
         return "The numbers are the server's."
     return "Do not use these numbers: the generator was the limit."
+
+
+def output_tokens(summary: Summary) -> str:
+    """Return the output tokens of the run and whose count they are."""
+    tokens = summary.tokens
+    if tokens.output == 0 and summary.requests.completed and summary.throughput.output_tokens_per_s is None:
+        return "no output tokens counted"
+    return f"{count(tokens.output)} output tokens ({TOKEN_SOURCES[tokens.source]})"
 
 
 def gates(summary: Summary) -> list[Gate]:

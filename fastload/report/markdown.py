@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from fastload.report.answer import TOKEN_SOURCES, answer, gates, load
+from fastload.report.answer import answer, gates, load, output_tokens
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
 from fastload.report.observed import network_lines
@@ -89,7 +89,7 @@ def _through(summary: Summary) -> str:
         parts.append(f"{rate(through.input_tokens_per_s)} input tokens/s")
     if through.goodput_per_s is not None:
         parts.append(f"goodput {rate(through.goodput_per_s)} requests/s")
-    parts.append(f"{count(summary.tokens.output)} output tokens ({TOKEN_SOURCES[summary.tokens.source]})")
+    parts.append(output_tokens(summary))
     lines = [", ".join(parts) + ".", *(f"{plain(line.strip())}." for line in [*cost_lines(summary.cost), *custom_lines(summary)])]
     return "\n\n".join(lines)
 

@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fastload.report.answer import NOT_JUDGED, TOKEN_SOURCES, answer, gate_words, load
+from fastload.report.answer import NOT_JUDGED, answer, gate_words, load, output_tokens
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
 from fastload.report.observed import network_lines
@@ -94,13 +94,13 @@ def _latency(summary: Summary) -> RenderableType:
 
 
 def _throughput(summary: Summary) -> RenderableType:
-    through, tokens = summary.throughput, summary.tokens
+    through = summary.throughput
     parts = [f"{rate(through.requests_per_s)} requests/s", f"{rate(through.output_tokens_per_s)} output tokens/s"]
     if through.input_tokens_per_s is not None:
         parts.append(f"{rate(through.input_tokens_per_s)} input tokens/s")
     if through.goodput_per_s is not None:
         parts.append(f"goodput {rate(through.goodput_per_s)} requests/s")
-    ledger = f"{count(tokens.output)} output tokens ({TOKEN_SOURCES[tokens.source]}), {count(tokens.input)} input"
+    ledger = f"{output_tokens(summary)}, {count(summary.tokens.input)} input"
     return Group(
         Text(", ".join(parts), style="bold"), Text(ledger), *map(Text, cost_lines(summary.cost)), *map(Text, custom_lines(summary))
     )

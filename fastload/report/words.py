@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 NO_DATA: Final = "-"
+TOKEN_SOURCES: Final = {"usage": "the server's usage", "tokenizer": "a tokenizer's count", "events": "content events"}
+"""Whose count of tokens it is."""
 
 
 def ms(value: float | None) -> str:
