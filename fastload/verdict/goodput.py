@@ -5,7 +5,7 @@ gate's statistic. A request has many gaps; its `itl` is their mean, (last - firs
 goodput. Gates on spreads, errors and rates, and gates with > or >=, say nothing about one request and are left out. A gate about an
 endpoint or a stage is for the requests of that target or sent in that stage; the others have nothing to meet there.
 
-Pure. Invariant: a request without the value a gate needs did not meet it; where no request has it there is no goodput, not one of 0.
+Pure. Invariant: a request without the value a gate needs did not meet it; where none has it goodput is unknown, not 0.
 """
 
 from __future__ import annotations

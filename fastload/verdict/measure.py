@@ -180,6 +180,8 @@ class _Part:
         if name == "input_tokens_per_s":
             known = ended["input_tokens"][ended["input_tokens"] >= 0]
             return int(known.sum(dtype=np.int64)) / self.length_s if len(known) else None
+        if metrics.output_uncounted(self._records[self._records["outcome"] == Outcome.COMPLETED]):
+            return None
         streamed, tokens = metrics.streamed(self._records), metrics.output_tokens(self._records)
         streams = streamed & (self._records["outcome"] == Outcome.COMPLETED)
         events = int(self._records["events"][streams].sum(dtype=np.int64))
