@@ -40,7 +40,7 @@ from fastload.plan.model import Plan
 from fastload.samples.ring import WorkerBlock
 from fastload.samples.token_file import TokenFile
 from fastload.stats.collector import Collector
-from fastload.stats.facts import LiveFrame, RunFacts, UserSample
+from fastload.stats.facts import HostFacts, LiveFrame, RunFacts, UserSample
 from fastload.verdict.rules import phase_windows_ns
 from fastload.verdict.stop import StopRules, StopSnapshot
 from fastload.workload.tokenizers import SERVER, load_tokenizer
@@ -98,14 +98,16 @@ def run_load(
             journal=make_journal(plan),
         )
         specs.append((spec, ours))
+    host = host_facts()  # before this process leaves the workers' cores: it tells of those it may use
     with wake_kernel_stamps(), Signals() as signals, OffTheCores(cpus):
-        return _Supervisor(launch.plan, epoch_ns, fork_workers(specs), signals, on_frame, sources, aside, tokens).run()
+        return _Supervisor(launch.plan, host, epoch_ns, fork_workers(specs), signals, on_frame, sources, aside, tokens).run()
 
 
 class _Supervisor:
     def __init__(
         self,
         plan: Plan,
+        host: HostFacts,
         epoch_ns: int,
         workers: list[WorkerProcess],
         signals: Signals,
@@ -115,6 +117,7 @@ class _Supervisor:
         tokens: TokenFile | None,
     ) -> None:
         self._plan = plan
+        self._host = host
         self._workers = workers
         self._signals = signals
         self._on_frame = on_frame
@@ -361,7 +364,7 @@ class _Supervisor:
             version=__version__,
             started_at=started_at,
             plan=self._plan,
-            host=host_facts(),
+            host=self._host,
             epoch_ns=self._epoch_ns,
             load_start_ns=start_ns,
             window_start_ns=window_start_ns,
