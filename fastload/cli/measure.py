@@ -57,21 +57,30 @@ def measure(
         servers, client = observed(found, facts, collector)
         summary, code = assess(facts, collector, client, servers)
         conclude(sources, summary, code)
-    # Stored before it is printed: a closed pipe on stdout must not cost the result.
-    if outputs.out is not None:
-        store_result(outputs.out, summary, facts, collector)
-    if outputs.json_file is not None:
-        write_summary(summary, outputs.json_file)
-    if outputs.junit_file is not None:
-        store_junit(outputs.junit_file, summary)
-    push_final(observe, summary)
-    if not outputs.quiet:
-        console = report_console(stderr=STDOUT in (outputs.json_file, outputs.junit_file))
-        print_summary(summary, console)
+    # Stored before it is printed: a closed pipe on stdout must not cost the result, nor a full disk the report.
+    stored = False
+    try:
         if outputs.out is not None:
-            console.print(f"result in {outputs.out}", highlight=False, markup=False)
+            store_result(outputs.out, summary, facts, collector)
+        if outputs.json_file is not None:
+            write_summary(summary, outputs.json_file)
+        if outputs.junit_file is not None:
+            store_junit(outputs.junit_file, summary)
+        stored = True
+    finally:
+        push_final(observe, summary)
+        _report(outputs, summary, stored=stored)
     if outputs.out is not None and outputs.page:
         add_page(outputs.out, quiet=outputs.quiet)
     if tokens is not None:
         store_tokens(tokens, facts, collector)
     return summary, code
+
+
+def _report(outputs: Outputs, summary: Summary, *, stored: bool) -> None:
+    if outputs.quiet:
+        return
+    console = report_console(stderr=STDOUT in (outputs.json_file, outputs.junit_file))
+    print_summary(summary, console)
+    if outputs.out is not None and stored:
+        console.print(f"result in {outputs.out}", highlight=False, markup=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -60,13 +61,27 @@ def check_outputs(outputs: Outputs) -> None:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FastloadError(f"cannot make the directory {out}", why=(error.strerror or str(error)).lower()) from None
-        if not os.access(out, os.W_OK | os.X_OK):
-            raise FastloadError(f"cannot write to the directory {out}", why="permission denied")
+        _check_directory(out)
     for flag, path in (("--json", outputs.json_file), ("--junit", outputs.junit_file)):
         if path is not None and path != STDOUT:
             _check_file(flag, path)
     if outputs.json_file == outputs.junit_file == STDOUT:
         raise FastloadError("--json - and --junit - would share stdout", hint="name a file for one of them")
+
+
+def _check_directory(out: Path) -> None:
+    """Try to write into a directory, and see that what is to be replaced there can be."""
+    try:
+        with tempfile.TemporaryFile(dir=out) as probe:
+            probe.write(b"fastload")
+            probe.flush()
+    except OSError as error:
+        raise FastloadError(f"cannot write to the directory {out}", why=(error.strerror or str(error)).lower()) from None
+    for name in (SUMMARY_FILE, REQUESTS_FILE, HISTOGRAMS_FILE, TEXTS_FILE, TOKENS_FILE, TOKENS_RAW_FILE, PAGE_FILE):
+        path = out / name
+        if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+            why = "permission denied" if path.is_file() else "it is no file"
+            raise FastloadError(f"cannot replace {path}", why=why, hint="give another -o DIR")
 
 
 def _check_file(flag: str, path: Path) -> None:

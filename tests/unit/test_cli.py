@@ -143,12 +143,13 @@ def test_bad_prompt_line_is_named(capsys: pytest.CaptureFixture[str], tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["-o", "FILE/sub"], ["--json", "FILE/x.json"], ["--json", "DIR"], ["--json", "DIR/none/x.json"]]
+    "arguments", [["-o", "FILE/sub"], ["--json", "FILE/x.json"], ["--json", "DIR"], ["--json", "DIR/none/x.json"], ["-o", "HELD"]]
 )
 def test_unwritable_outputs(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str]) -> None:
     """A result that could not be written is refused before the run, not after it."""
     (tmp_path / "FILE").write_text("")
     (tmp_path / "DIR").mkdir()
+    (tmp_path / "HELD" / "requests.csv").mkdir(parents=True)  # stands where a file of the result has to
     given = [str(tmp_path / text) if not text.startswith("-") else text for text in arguments]
     assert str(tmp_path) in refusal(capsys, "--host", URL, *given)
 
