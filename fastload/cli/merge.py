@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", metavar="DIR", type=FILE, required=True, help="Directory of the merged result.")
 @click.option("--json", "json_file", metavar="FILE", type=FILE, help="Write the merged summary; - is stdout.")
 @click.option("--quiet", is_flag=True, help="No report, only errors.")
+@click.option("--no-html", is_flag=True, help="No report.html in -o DIR (fastload report DIR --html makes it later).")
 @click.option("--force", is_flag=True, help="Merge results that stand on different loads.")
 @debug_option
-def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet: bool, force: bool) -> int:
+def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet: bool, no_html: bool, force: bool) -> int:
     """Put results of several hosts or runs together into one.
 
     A result is a directory that `-o` named, or one of numbered ones (the iterations of a comparison). Counts and histograms add up,
@@ -63,7 +64,8 @@ def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet:
         console = report_console(stderr=json_file == STDOUT)
         print_summary(summary, console)
         console.print(f"result in {out}", highlight=False, markup=False)
-    add_page(out, quiet=quiet)
+    if not no_html:
+        add_page(out, quiet=quiet)
     return code if code != ExitCode.INTERRUPTED else ExitCode.INVALID
 
 
