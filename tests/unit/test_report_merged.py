@@ -15,8 +15,7 @@ from fastload.report.text import render_summary
 from fastload.stats.merge import merge_runs
 from fastload.stats.result import Summary
 from fastload.verdict.decide import assess
-from tests.unit.test_entrants import part
-from tests.unit.test_stored_run import stored
+from tests.unit.test_entrants import part, stored
 
 
 def merged(hours: int) -> Summary:
@@ -72,7 +71,10 @@ def test_the_page_names_every_run(tmp_path: Path) -> None:
 def test_the_page_can_be_left_out(tmp_path: Path, flags: tuple[str, ...]) -> None:
     """`merge` writes report.html beside the merged result, and none with `--no-html`; its other files are those of a run."""
     pytest.importorskip("plotly", reason="the HTML report needs the extra fastload[report]")
-    results = [str(stored(tmp_path / name, name)) for name in ("x", "y")]
+    for name in ("x", "y"):
+        own = part(name, 500)
+        stored(tmp_path / name, own.facts, own.samples)
+    results = [str(tmp_path / name) for name in ("x", "y")]
     assert run_command_line(["merge", *results, "-o", str(tmp_path / "m"), "--quiet", *flags]) == 0
     kept = {"histograms.hlog", "histograms.npz", "requests.csv", "summary.json"}
     assert {path.name for path in (tmp_path / "m").iterdir()} == (kept if flags else {*kept, "report.html"})
