@@ -53,9 +53,12 @@ def command(
     Exit codes: 0 done and every gate held, 1 a gate failed, 2 usage or plan error, 3 the run is INVALID (the generator was the
     limit), 4 target unreachable, 5 every request failed, 130 interrupted twice. Ctrl-C once drains and reports.
     """
+    from fastload.cli.heeded import refuse_unheeded
     from fastload.plan.load import load_plan
 
-    plan = load_plan(config, plan_flags(context))
+    flags = plan_flags(context)
+    plan = load_plan(config, flags)
+    refuse_unheeded(plan, flags, kept=out is not None)
     if dry_run:
         from fastload.cli.dry_run import dry_run_lines
 

@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 
 from fastload.report.exports.ended import Ended, cells, ended_requests, whole
+from fastload.report.exports.load_words import closed_loop, rate_of, users_of
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import ExportFile
 from fastload.report.exports.token_rows import arrival_gaps_s
@@ -59,9 +60,9 @@ def _setup(recording: Recording, ended: Ended) -> dict[str, Any]:
         "model_id": plan["model"],
         "tokenizer_id": plan["prompts"].get("tokenizer"),
         "num_prompts": len(ended.records),
-        "request_rate": load["rate"] if load.get("rate") is not None else "inf",
+        "request_rate": "inf" if closed_loop(plan) else rate_of(plan),
         "burstiness": burstiness(load),
-        "max_concurrency": load.get("users") if load.get("rate") is None else load.get("max_in_flight"),
+        "max_concurrency": users_of(plan) if closed_loop(plan) else load.get("max_in_flight"),
     }
 
 

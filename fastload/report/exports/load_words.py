@@ -1,0 +1,40 @@
+"""How much load a run's plan made, as one number where there is one: what exports call concurrency and request rate.
+
+Reads the plan as the result holds it. Invariant: a load that changes over time (stages) or was recorded (a trace) has no one
+number, and None is not the plan's default of one user.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def users_of(plan: dict[str, Any]) -> int | None:
+    """Return the concurrent users of all targets together; None in open loop, of stages and of a trace."""
+    load = plan["load"]
+    if plan.get("trace") is not None or load.get("stages") is not None or rate_of(plan) is not None:
+        return None
+    own = [target["users"] for target in plan.get("targets", []) if target.get("users") is not None]
+    users = load.get("users")
+    return sum(own) if own else None if users is None else users * _fields(plan)
+
+
+def rate_of(plan: dict[str, Any]) -> float | None:
+    """Return the arrivals per second at all targets together; None in a closed loop, of stages and of a trace."""
+    load = plan["load"]
+    if plan.get("trace") is not None or load.get("stages") is not None:
+        return None
+    own = [target["rate"] for target in plan.get("targets", []) if target.get("rate") is not None]
+    rate = load.get("rate")
+    return sum(own) if own else None if rate is None else rate * _fields(plan)
+
+
+def closed_loop(plan: dict[str, Any]) -> bool:
+    """Tell whether users wait for their answers."""
+    stages = plan["load"].get("stages")
+    return plan.get("trace") is None and rate_of(plan) is None and "/s" not in str(stages or "")
+
+
+def _fields(plan: dict[str, Any]) -> int:
+    """Return how often the load is made: in a race for each target."""
+    return len(plan.get("targets", [])) if plan.get("contest", {}).get("mode") == "race" else 1
