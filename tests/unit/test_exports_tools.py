@@ -278,7 +278,7 @@ def test_strategies_of_guidellm(load: dict[str, Any], expected: dict[str, Any]) 
 def test_one_number_of_load(
     load: dict[str, Any], more: dict[str, Any], users: int | None, rate: float | None, closed: bool
 ) -> None:
-    """Concurrency and rate of an export are those of the run, and none where it had no one level: never the plan's unused default."""
+    """Concurrency and rate of an export are the run's, none where it had no one level: never the plan's unused default."""
     plan = {"load": load, "targets": [{}], **more}
     assert (users_of(plan), rate_of(plan), closed_loop(plan)) == (users, rate, closed)
 
