@@ -155,7 +155,7 @@ def test_a_table_per_metric(tmp_path: Path) -> None:
 
 
 def test_names_of_targets_make_no_paths_and_no_columns(tmp_path: Path) -> None:
-    """A target called by a path or a sentence has a table in the directory and a tag of its own, which the package's reader reads."""
+    """A target called by a path or a sentence has a table in the directory, and a tag of its own for the package's reader."""
     recording = stored_run(tmp_path / "r", targets=("../a/b", "one, two"))
     names = [file.name for file in export_files(recording, "hgrm") if file.name.startswith("e2e.")]
     assert names == ["e2e.hgrm", "e2e...%2Fa%2Fb.hgrm", "e2e.one, two.hgrm"]
