@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastload.report.exports.recording import Recording
+from fastload.report.plan_words import api_of
 from fastload.stats import kernels as k
 from fastload.stats.conventions import Convention, Recorded, Told, conventions
 
@@ -32,7 +33,7 @@ def read_conventions(directory: Path, names: list[str]) -> list[Convention]:
     recording = Recording(directory)
     table = recording.histograms.table
     counts, moments = table.of(None)
-    api = str(recording.summary.run.plan["api"])
+    api = api_of(recording.summary.run.plan)
     return conventions(Recorded(recording.measured, counts, moments, table.total(k.WINDOW_COALESCED), api), names)
 
 

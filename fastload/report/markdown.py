@@ -15,6 +15,7 @@ from fastload.report.answer import answer, gates, load, output_tokens
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
 from fastload.report.observed import network_lines
+from fastload.report.plan_words import model_of
 from fastload.report.words import count, ms, percent, plural, printable, rate, size, us
 from fastload.stats.metrics import METRICS
 from fastload.stats.result import Quantiles, Summary
@@ -47,7 +48,7 @@ def plain(value: str) -> str:
 def _head(summary: Summary) -> str:
     run, requests = summary.run, summary.requests
     targets = ", ".join(str(target.get("url", "")) for target in run.plan.get("targets", []))
-    model = run.plan.get("model")
+    model = model_of(run.plan)
     title = f"{model} at {targets}" if model else targets
     ledger = f"{plural(requests.started, 'request')}: {count(requests.completed)} completed, {count(requests.failed)} failed, "
     made = load(summary)

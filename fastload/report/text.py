@@ -18,6 +18,7 @@ from fastload.report.answer import NOT_JUDGED, answer, gate_words, load, output_
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
 from fastload.report.observed import network_lines
+from fastload.report.plan_words import model_of
 from fastload.report.words import count, ms, percent, plural, printable, rate, size, us
 from fastload.stats.metrics import METRICS
 from fastload.stats.result import CheckResult, ErrorGroup, Quantiles, Summary
@@ -56,8 +57,9 @@ def _header(summary: Summary) -> RenderableType:
     target = ", ".join(str(target.get("url", "")) for target in run.plan.get("targets", []))
     title = Text(f"fastload {run.version}  ", style="bold")
     title.append(printable(target), style="bold cyan")
-    if run.plan.get("model"):
-        title.append(f"  {printable(str(run.plan['model']))}")
+    model = model_of(run.plan)
+    if model is not None:
+        title.append(f"  {printable(model)}")
     drain = max(run.total_s - run.load_s, 0.0)
     made = load(summary)
     parts = [] if made is None else [made]

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from fastload.report.exports.guidellm_parts import strategy
-from fastload.report.exports.load_words import closed_loop, rate_of, users_of
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import export_files
 from fastload.report.exports.vllm import burstiness
+from fastload.report.plan_words import api_of, closed_loop, model_of, rate_of, users_of
 from fastload.samples.token_file import TokenFile, open_tokens
 from tests.unit.exports_run import GAPS_NS, stored_run
 from tests.unit.stats_oracle import EPOCH, MS, SECOND, Token, record, words
@@ -260,6 +260,20 @@ def test_requests_of_guidellm(recording: Recording) -> None:
 def test_strategies_of_guidellm(load: dict[str, Any], expected: dict[str, Any]) -> None:
     """A load has its word for it; one that it has none for is its throughput."""
     assert strategy({"load": load}) == expected
+
+
+@pytest.mark.parametrize(
+    ("targets", "api", "model"),
+    [
+        ([{"api": None, "model": None}], "openai-chat", "m"),
+        ([{"api": "tgi", "model": "a"}, {"api": "tgi", "model": "a"}], "tgi", "a"),
+        ([{"api": "tgi", "model": "a"}, {"api": None, "model": "b"}], "tgi and openai-chat", "a, b"),
+    ],
+)
+def test_api_and_model_are_the_targets(targets: list[dict[str, Any]], api: str, model: str) -> None:
+    """What was found out of several servers stands with them, not in the plan, whose own word is for those that have none."""
+    plan = {"api": "openai-chat", "model": "m", "targets": targets}
+    assert (api_of(plan), model_of(plan)) == (api, model)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from fastload.report.exports.ended import Ended
-from fastload.report.exports.load_words import rate_of, users_of
 from fastload.report.exports.recording import Recording
+from fastload.report.plan_words import model_of, rate_of, users_of
 from fastload.stats.histogram import rank
 from fastload.stats.metrics import Values
 
@@ -104,7 +104,7 @@ def scenario(recording: Recording) -> dict[str, Any]:
     return {
         "metadata": {"name": f"fastload {recording.summary.run.id}"},
         "spec": {
-            "backend": {"kind": "openai_http", "target": plan["targets"][0]["url"], "model": plan["model"]},
+            "backend": {"kind": "openai_http", "target": plan["targets"][0]["url"], "model": model_of(plan)},
             "profile": profile,
             "data": [{"kind": "in_memory_dict", "data": {}}],  # the prompts are not in the recording
         },

@@ -1,12 +1,28 @@
-"""How much load a run's plan made, as one number where there is one: what exports call concurrency and request rate.
+"""What a run's plan asked for, in one word or number where there is one: API, model, concurrency, request rate.
 
-Reads the plan as the result holds it. Invariant: a load that changes over time (stages) or was recorded (a trace) has no one
-number, and None is not the plan's default of one user.
+Reads the plan as the result holds it. Invariant: what differs between the targets, or changes over time (stages, a trace), has no
+one answer; the plan's own default is none either, where the targets say otherwise.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+
+def api_of(plan: dict[str, Any]) -> str:
+    """Return the API that all targets speak, or the names of those they do."""
+    return " and ".join(_distinct(plan, "api")) or "auto"
+
+
+def model_of(plan: dict[str, Any]) -> str | None:
+    """Return the model that all targets were asked for, or the names of those they were."""
+    return ", ".join(_distinct(plan, "model")) or None
+
+
+def _distinct(plan: dict[str, Any], key: str) -> list[str]:
+    """Return what the targets say, or for those that say nothing the plan, each once."""
+    own = [plan.get(key) if target.get(key) is None else target[key] for target in plan.get("targets") or [{}]]
+    return list(dict.fromkeys(str(value) for value in own if value is not None))
 
 
 def users_of(plan: dict[str, Any]) -> int | None:
