@@ -17,6 +17,7 @@ from fastload.cli.grouped import FILE
 from fastload.cli.options import debug_option
 from fastload.cli.truth_table import print_comparison  # where the demo looks for its table
 from fastload.errors import ExitCode, FastloadError
+from fastload.report.files.stdout import write_document
 
 if TYPE_CHECKING:
     from fastload.stats.comparison_result import Comparison
@@ -85,21 +86,19 @@ def compare_endpoints(directory: Path, rules: Sequence[Rule] = (), *, force: boo
 
 def show(comparison: Comparison, json_file: Path | None, html_file: Path | None = None, *, quiet: bool = False) -> ExitCode:
     """Print and store a comparison; return the exit code that goes with it."""
-    import sys
-
     from fastload.cli.outputs import STDOUT, report_console
     from fastload.report.comparison import print_comparison as print_pairs
     from fastload.report.files.model_file import write_model
 
     if json_file == STDOUT:
-        sys.stdout.write(comparison.model_dump_json(by_alias=True, indent=2) + "\n")
+        write_document(comparison.model_dump_json(by_alias=True, indent=2) + "\n")
     elif json_file is not None:
         write_model(comparison, json_file)
     if html_file is not None:
         from fastload.report.page.comparison_page import comparison_page, write_comparison_page
 
         if html_file == STDOUT:
-            sys.stdout.write(comparison_page(comparison))
+            write_document(comparison_page(comparison))
         else:
             write_comparison_page(comparison, html_file)
     if not quiet:

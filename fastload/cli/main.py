@@ -6,11 +6,13 @@ stderr gets one line starting with `fastload: error:`; a traceback only with `--
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Final
 
 import click
@@ -50,6 +52,8 @@ _MOST_USED: Final = (
     ("--slo GATE", "Fail (exit 1) unless it holds, e.g. 'ttft.p99<800ms'."),
     ("-o, --out DIR", "Keep the result: summary.json, requests.csv, report.html."),
 )
+_PLAIN: Final = "fastload-plain"
+_PLAINER: Final = {"µ": "u", "…": "...", "÷": "/", "±": "+-", "—": "-"}
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Of an error that no file's writer has named: it is stdout that was redirected to a full disk."""
 _OWN_OPTIONS: Final = frozenset({"--help", "-h", "--version", "-V"})
@@ -125,6 +129,10 @@ def main() -> None:
     # numpy's linear algebra starts threads when it is imported; we use none of it, and the workers' parent must have no thread.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _open_standard_streams()
+    codecs.register_error(_PLAIN, _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=_PLAIN)
     raise SystemExit(run_command_line())
 
 
@@ -136,6 +144,13 @@ def _open_standard_streams() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number, which is this one
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for characters that a terminal's encoding lacks: a report must not fail for the sign of a microsecond."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    return "".join(_PLAINER.get(character, "?") for character in text), error.end
 
 
 def run_command_line(arguments: Sequence[str] | None = None) -> int:

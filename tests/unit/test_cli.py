@@ -13,6 +13,7 @@ import yaml
 import fastload
 from fastload.cli.main import run_command_line
 from fastload.errors import ExitCode, FastloadError
+from tests.unit.exports_run import stored_run
 
 URL = "http://127.0.0.1:9"
 
@@ -261,6 +262,30 @@ def test_a_full_disk_behind_stdout_is_one_line() -> None:
         )
     told = "fastload: error: cannot write: No space left on device - is the disk full, or what stdout goes to?\n"
     assert (done.returncode, done.stderr) == (2, told)
+
+
+def spoken(encoding: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command whose terminal speaks an encoding."""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "fastload", *arguments]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False, env=environment)
+
+
+def test_a_terminal_without_unicode_gets_the_report(tmp_path: Path) -> None:
+    """Where stdout cannot take a µ the report has a u there, and question marks for what it cannot spell: no failure."""
+    stored_run(tmp_path / "r", targets=("é", "b"))
+    done = spoken("ascii", "report", str(tmp_path / "r"))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"stamp lag p99 10.0 us" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["--json", "--md"])
+def test_documents_are_utf_8(tmp_path: Path, kind: str) -> None:
+    """What programs read is UTF-8 on stdout whatever the terminal speaks, as it is in a file."""
+    stored_run(tmp_path / "r", targets=("é", "b"))
+    done = spoken("latin-1", "report", str(tmp_path / "r"), kind)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "é" in done.stdout.decode("utf-8")
 
 
 def test_a_closed_stdout_is_quiet() -> None:

@@ -6,7 +6,6 @@ Invariant: a reader never sees half a file; what was written reads back equal.
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from fastload.errors import FastloadError
+from fastload.report.files.stdout import write_document
 from fastload.stats.result import SCHEMA, Summary
 
 STDOUT: Final = "-"
@@ -35,8 +35,7 @@ def write_summary(summary: Summary, path: Path | str) -> None:
     """
     text = dump_summary(summary)
     if str(path) == STDOUT:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        write_document(text)
         return
     target = Path(path)
     try:
