@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from fastload.plan.describe import amount
 from fastload.plan.model import Plan
-from fastload.report.words import TOKEN_SOURCES, count, ms, percent, printable, rate
-from fastload.stats.result import CheckResult, Summary
+from fastload.report.words import TOKEN_SOURCES, count, ms, percent, plural, printable, rate
+from fastload.stats.result import CheckResult, Quantiles, Summary
 
-__all__ = ["NOT_JUDGED", "TOKEN_SOURCES", "Gate", "answer", "gate_words", "gates", "load", "output_tokens", "trust"]
+__all__ = ["NOT_JUDGED", "TOKEN_SOURCES", "Gate", "answer", "gate_words", "gates", "load", "output_tokens", "remarks", "trust"]
 
 _UNIT: Final = re.compile(r"\d( us| µs| ms| s|%)?$")
 NOT_JUDGED: Final = "not judged"
@@ -43,11 +43,11 @@ def answer(summary: Summary) -> str:
     """Return one sentence on what users felt and one on whether to believe it."""
     latency, requests = summary.latency_ms, summary.requests
     if latency.ttft is not None:
-        felt = f"Users saw the first token after {ms(latency.ttft.p50)} (1 in 100 after {ms(latency.ttft.p99)} or more)"
+        felt = f"Users saw the first token after {ms(latency.ttft.p50)} ({_tail(latency.ttft)})"
         if latency.tpot is not None and latency.tpot.p50 > 0:
             felt += f", then read {rate(1e3 / latency.tpot.p50)} tokens/s"
     elif latency.e2e is not None:
-        felt = f"Users had the answer after {ms(latency.e2e.p50)} (1 in 100 after {ms(latency.e2e.p99)} or more)"
+        felt = f"Users had the answer after {ms(latency.e2e.p50)} ({_tail(latency.e2e)})"
     else:
         felt = "No user got a whole answer that was measured"
     ended = requests.started - requests.cancelled
@@ -67,6 +67,32 @@ def load(summary: Summary) -> str | None:
         return printable(amount(Plan.model_validate(summary.run.plan)))
     except ValidationError:
         return None
+
+
+def _tail(block: Quantiles) -> str:
+    """Return how late it was for the last; of fewer than a hundred there is no hundredth."""
+    return f"1 in 100 after {ms(block.p99)} or more" if block.count >= 100 else f"at the latest after {ms(block.max)}"
+
+
+def remarks(summary: Summary) -> list[str]:
+    """Return what a reader of the ledger must know besides: load that was not made, attempts it does not count, an early end."""
+    run, requests = summary.run, summary.requests
+    found = []
+    if requests.missed:
+        found.append(
+            f"{count(requests.missed)} of {count(requests.missed + requests.started)} arrivals missed: they found no place"
+        )
+    if requests.retried:
+        found.append(f"{plural(requests.retried, 'failed attempt')} followed by another, not counted as failed requests")
+    if requests.shortened:
+        found.append(f"{plural(requests.shortened, 'answer')} shorter than ignore_eos demanded, in no latency")
+    if run.steady is not None:
+        found.append(f"measured: the steady part, {run.steady}")
+    if run.stop_reason is not None:
+        found.append(f"stopped early: {run.stop_reason}")
+    if run.interrupted:
+        found.append("stopped early by Ctrl-C")
+    return [printable(text) for text in found]
 
 
 def trust(summary: Summary) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from fastload.report.answer import answer, gates, load, output_tokens
+from fastload.report.answer import answer, gates, load, output_tokens, remarks
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
 from fastload.report.observed import network_lines
@@ -55,6 +55,7 @@ def _head(summary: Summary) -> str:
     ledger += f"{count(requests.cancelled)} cancelled. {'' if made is None else f'{plain(made)}, '}"
     ledger += f"{run.duration_s:.1f} s measured, fastload {run.version}, "
     merged = "".join(f"\n- merged: {plain(part.id)} from {plain(part.host.hostname)}" for part in run.merged or [])
+    merged += "".join(f"\n- {plain(note)}" for note in remarks(summary))
     return f"# {plain(title)}\n\n{ledger}{plain(run.started_at[:19])} UTC." + (f"\n{merged}" if merged else "")
 
 

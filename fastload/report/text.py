@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fastload.report.answer import NOT_JUDGED, answer, gate_words, load, output_tokens
+from fastload.report.answer import NOT_JUDGED, answer, gate_words, load, output_tokens, remarks
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
 from fastload.report.observed import network_lines
@@ -63,14 +63,17 @@ def _header(summary: Summary) -> RenderableType:
     drain = max(run.total_s - run.load_s, 0.0)
     made = load(summary)
     parts = [] if made is None else [made]
-    parts += [f"{run.duration_s:.1f} s measured", f"{max(run.load_s - run.duration_s, 0.0):.1f} s warm-up", f"{drain:.1f} s drain"]
+    outside = "warm-up" if run.steady is None else "not steady"
+    parts += [
+        f"{run.duration_s:.1f} s measured",
+        f"{max(run.load_s - run.duration_s, 0.0):.1f} s {outside}",
+        f"{drain:.1f} s drain",
+    ]
     ledger = Text(f"{plural(requests.started, 'request')}: {count(requests.completed)} completed, ")
     ledger.append(f"{count(requests.failed)} failed", style="bold red" if requests.failed else "")
     ledger.append(f", {count(requests.cancelled)} cancelled")
-    lines: list[RenderableType] = [title, *_merged(summary), Text(", ".join(parts)), ledger]
-    if run.interrupted:
-        lines.append(Text("stopped early by Ctrl-C", style="yellow"))
-    return Group(*lines)
+    notes = [Text(note, style="yellow") for note in remarks(summary)]
+    return Group(title, *_merged(summary), Text(", ".join(parts)), ledger, *notes)
 
 
 def _merged(summary: Summary) -> list[RenderableType]:

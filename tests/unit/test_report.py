@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,32 @@ def test_the_head_says_how_much_load(load: dict[str, Any], told: str) -> None:
     found = summary.model_copy(update={"run": summary.run.model_copy(update={"plan": plan})})
     assert told in plain(found)
     assert told.replace("@", "&#64;") in markdown(found)
+
+
+@pytest.mark.parametrize(("requests", "told"), [(99, "(at the latest after 20.0 ms)"), (100, "(1 in 100 after 20.0 ms or more)")])
+def test_one_in_a_hundred_takes_a_hundred(requests: int, told: str) -> None:
+    """Of fewer requests the latest is told: their p99 is no more than that."""
+    assert told in plain(summary_of([record()] * requests), 300)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "told"),
+    [
+        ("requests", {"missed": 171}, "171 of 172 arrivals missed: they found no place"),
+        ("requests", {"retried": 2}, "2 failed attempts followed by another, not counted as failed requests"),
+        ("requests", {"shortened": 1}, "1 answer shorter than ignore_eos demanded, in no latency"),
+        ("run", {"stop_reason": "stop rule errors>5%: 7%"}, "stopped early: stop rule errors>5%: 7%"),
+        ("run", {"steady": "1 to 9 s of 11 s"}, "measured: the steady part, 1 to 9 s of 11 s"),
+        ("run", {"interrupted": 1}, "stopped early by Ctrl-C"),
+    ],
+)
+def test_the_ledger_hides_nothing(part: str, changes: dict[str, Any], told: str) -> None:
+    """Load that was not made, attempts the counts leave out, and an early end are said wherever the counts are."""
+    summary = summary_of([record()])
+    found = summary.model_copy(update={part: getattr(summary, part).model_copy(update=changes)})
+    assert told in plain(found)
+    assert told in re.sub(r"\\(.)", r"\1", markdown(found))
+    assert told not in plain(summary)
 
 
 def test_an_invalid_run_says_so_and_why() -> None:
