@@ -143,7 +143,8 @@ def _parse(text: str, name: str) -> MetricGate:
     stat = "" if match is None else _ALSO.get(match["stat"].lower(), match["stat"].lower())
     if match is None and ("@" in text or "#" in text):
         why = f"{name} is a metric of another package, which covers all targets and stages together"
-        raise FastloadError(
+        hint = f"write it as {name}.p50<5; --gate can judge parts of a run"
+        raise FastloadError(f"the SLO {text!r} has a scope", why=why, hint=hint)
             f"the SLO {text!r} has a scope", why=why, hint=f"write it as {name}.p50<5; --gate can judge parts of a run"
         )
     if match is None or stat not in STATS:
