@@ -145,8 +145,6 @@ def _parse(text: str, name: str) -> MetricGate:
         why = f"{name} is a metric of another package, which covers all targets and stages together"
         hint = f"write it as {name}.p50<5; --gate can judge parts of a run"
         raise FastloadError(f"the SLO {text!r} has a scope", why=why, hint=hint)
-            f"the SLO {text!r} has a scope", why=why, hint=f"write it as {name}.p50<5; --gate can judge parts of a run"
-        )
     if match is None or stat not in STATS:
         hint = f"write it as {name}.p50<5, in the metric's own unit; statistics are {', '.join(STATS)}"
         raise FastloadError(f"the SLO {text!r} cannot be read", why=f"{name} is a metric of another package", hint=hint)
