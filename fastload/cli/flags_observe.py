@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 _HEADING: Final = "Observation"
 LOOPBACK: Final = "127.0.0.1"
 AUTO: Final = "auto"
+JOB: Final = "fastload"
 _OPTIONS: Final[tuple[Callable[..., Any], ...]] = (
     option(_HEADING, "--prometheus", metavar="[ADDR:]PORT", help="Serve /metrics for Prometheus (on 127.0.0.1)."),
     option(_HEADING, "--pushgateway", metavar="URL", help="Push to a Pushgateway every 5 s and at the end."),
-    option(_HEADING, "--pushgateway-job", metavar="NAME", default="fastload", help="Job of the pushed metrics (fastload)."),
+    option(_HEADING, "--pushgateway-job", metavar="NAME", default=JOB, help="Job of the pushed metrics (fastload)."),
     option(_HEADING, "--pushgateway-instance", metavar="NAME", help="Their instance (the host's name)."),
     option(
         _HEADING,
@@ -91,8 +92,11 @@ def observing(plan: Plan, params: Mapping[str, Any]) -> Observing:
             platform.node() or "localhost" if instance is None else instance,
             params["pushgateway_auth_env"],
         )
-    elif params["pushgateway_auth_env"] is not None:
-        raise FastloadError("--pushgateway-auth-env has no use without --pushgateway", hint="give --pushgateway URL")
+    else:
+        for name, unsaid in (("auth_env", None), ("job", JOB), ("instance", None)):
+            if params[f"pushgateway_{name}"] != unsaid:
+                flag = f"--pushgateway-{name.replace('_', '-')}"
+                raise FastloadError(f"{flag} has no use without --pushgateway", hint="give --pushgateway URL")
 
     otlp = None
     if params["otlp"] is not None:
