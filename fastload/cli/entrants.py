@@ -110,6 +110,7 @@ def _read(directory: Path) -> _Read:
 def _samples(read: _Read, endpoint: str | None) -> list[RunSamples]:
     """Return what a comparison needs of a run, or of one of its targets: one stretch of time, or those of a merged result."""
     from fastload.stats.contenders import RunSamples, inside_window, tokens_in_blocks
+    from fastload.stats.windows import ended_in_own
 
     summary, stored, histograms = read.summary, read.stored, read.histograms
     records, measured, through = stored.records, stored.measured, summary.throughput
@@ -119,11 +120,12 @@ def _samples(read: _Read, endpoint: str | None) -> list[RunSamples]:
     seconds = None if histograms is None or endpoint is not None else histograms.seconds
     epoch_ns = 0 if histograms is None else histograms.stamps["epoch_ns"]
     rate, windows = through.output_tokens_per_s, _windows(summary, histograms)
+    counted = ended_in_own(records, histograms.sources) if histograms is not None and histograms.sources else None
     if len(windows) == 1:
-        return [RunSamples(records, measured, windows[0], rate, seconds, epoch_ns)]
-    counted = [float(tokens_in_blocks(records, [float(edge) for edge in window]).sum()) for window in windows]
+        return [RunSamples(records, measured, windows[0], rate, seconds, epoch_ns, counted)]
+    streamed = [float(tokens_in_blocks(records, [float(edge) for edge in window]).sum()) for window in windows]
     told = None if rate is None else rate * summary.run.duration_s
-    scale = None if told is None or sum(counted) <= 0 else told / sum(counted)
+    scale = None if told is None or sum(streamed) <= 0 else told / sum(streamed)
     return [
         RunSamples(
             records,
@@ -132,8 +134,9 @@ def _samples(read: _Read, endpoint: str | None) -> list[RunSamples]:
             None if scale is None else tokens * scale / (window[1] - window[0]) * 1e9,
             seconds,
             epoch_ns,
+            counted,
         )
-        for window, tokens in zip(windows, counted, strict=True)
+        for window, tokens in zip(windows, streamed, strict=True)
     ]
 
 

@@ -155,7 +155,7 @@ class _Cut:
             edges = self._edges(run, count)
             columns = slice(first, first + count)
             length[columns] = np.diff(edges) / 1e9
-            records = metrics.final(run.records)
+            records = metrics.final(run.records if run.counted is None else run.records[run.counted])
             ended_at = records["end_ns"].astype(np.float64)
             outcome = records["outcome"]
             complete, counted = outcome == Outcome.COMPLETED, outcome != Outcome.CANCELLED

@@ -71,6 +71,17 @@ def test_a_merged_result_is_compared_where_it_was_measured(tmp_path: Path, hours
     assert not any(row.difference for row in pair.differences)
 
 
+def test_a_request_counts_in_the_window_of_its_own_run(tmp_path: Path) -> None:
+    """Of two runs at once one was measured for 4 s only: what it finished after that is in no rate, as in the merged summary."""
+    whole, short = part("a", 20), part("b", 33)
+    short = replace(short, facts=replace(short.facts, window_end_ns=EPOCH + 5 * SECOND))
+    summary = stored(tmp_path / "m", *merge_runs([whole, short]))
+    side = read_result(tmp_path / "m", "m").contender
+    found = values(compare(side, replace(side, name="n")))
+    assert found["requests_per_s"] == pytest.approx(summary.throughput.requests_per_s)
+    assert found["output_tokens_per_s"] == pytest.approx(summary.throughput.output_tokens_per_s)
+
+
 def test_iterations_are_a_run_each(tmp_path: Path) -> None:
     """A directory of numbered results is their iterations in order, with the gaps of all of them."""
     (tmp_path / "all").mkdir()
