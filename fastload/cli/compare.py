@@ -17,7 +17,7 @@ from fastload.cli.grouped import FILE
 from fastload.cli.options import debug_option
 from fastload.cli.truth_table import print_comparison  # where the demo looks for its table
 from fastload.errors import ExitCode, FastloadError
-from fastload.report.files.stdout import write_document
+from fastload.report.files.documents import is_device, replace_text, write_document
 
 if TYPE_CHECKING:
     from fastload.stats.comparison_result import Comparison
@@ -42,10 +42,15 @@ def command(
     targets is compared target by target. A rule holds when the difference is both larger than that and significant. Exit codes:
     0 done, 1 a --fail-if rule holds, 2 not comparable, 3 a result is INVALID.
     """
+    from fastload.cli.outputs import STDOUT, SUMMARY_FILE, check_file
     from fastload.verdict.fail_if import parse_rule
 
+    results = tuple(path.parent if path.name == SUMMARY_FILE else path for path in results)
     if json_file is not None and json_file == html_file:
         raise FastloadError(f"--json and --html both name {json_file}", hint="give each its own")
+    for flag, file in (("--json", json_file), ("--html", html_file)):
+        if file is not None and file != STDOUT:
+            check_file(flag, file)
     rules = [parse_rule(text) for text in fail_if]
     if len(results) == 1:
         return show(compare_endpoints(results[0], rules, force=force), json_file, html_file)
@@ -99,6 +104,8 @@ def show(comparison: Comparison, json_file: Path | None, html_file: Path | None 
 
         if html_file == STDOUT:
             write_document(comparison_page(comparison))
+        elif is_device(html_file):  # which a page would be put in the place of
+            replace_text(html_file, comparison_page(comparison))
         else:
             write_comparison_page(comparison, html_file)
     if not quiet:

@@ -86,7 +86,9 @@ def run_directories(path: Path) -> list[Path]:
         return [directory]
     runs = sorted((found.parent for found in directory.glob(f"*/{SUMMARY_FILE}")), key=lambda run: (len(run.name), run.name))
     if not runs:
-        raise FastloadError(f"{path} holds no result", why=f"there is no {SUMMARY_FILE} in it", hint="name what -o named")
+        sides = sorted({str(found.parent.parent) for found in directory.glob(f"*/*/{SUMMARY_FILE}")})
+        hint = f"it holds the results of {len(sides)} targets: name {' and '.join(sides[:2])}" if sides else "name what -o named"
+        raise FastloadError(f"{path} holds no result", why=f"there is no {SUMMARY_FILE} in it", hint=hint)
     return runs
 
 

@@ -64,7 +64,7 @@ def check_outputs(outputs: Outputs) -> None:
         _check_directory(out)
     for flag, path in (("--json", outputs.json_file), ("--junit", outputs.junit_file)):
         if path is not None and path != STDOUT:
-            _check_file(flag, path)
+            check_file(flag, path)
     if outputs.json_file == outputs.junit_file == STDOUT:
         raise FastloadError("--json - and --junit - would share stdout", hint="name a file for one of them")
 
@@ -84,7 +84,12 @@ def _check_directory(out: Path) -> None:
             raise FastloadError(f"cannot replace {path}", why=why, hint="give another -o DIR")
 
 
-def _check_file(flag: str, path: Path) -> None:
+def check_file(flag: str, path: Path) -> None:
+    """Refuse a file that could not be written.
+
+    Raises:
+        FastloadError: it is a directory, has none to be in, or may not be written.
+    """
     if path.is_dir():
         raise FastloadError(f"{flag} {path} is a directory", hint="name a file, or - for stdout")
     if not path.parent.is_dir():

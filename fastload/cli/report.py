@@ -9,7 +9,7 @@ import click
 
 from fastload.cli.options import debug_option
 from fastload.errors import FastloadError
-from fastload.report.files.stdout import write_document
+from fastload.report.files.documents import is_device, write_document
 
 _FILE_COLUMNS = 132
 """Width of the text report in a file."""
@@ -87,7 +87,10 @@ def _html(result: Path, out: Path | None) -> None:
         write_document(html_report(result))
         return
     place = out or (result if result.is_dir() else result.parent) / REPORT_FILE
-    write_html_report(result, place)
+    if is_device(place):  # which a page would be put in the place of
+        _write(place, html_report(result))
+    else:
+        write_html_report(result, place)
     print(place)
 
 

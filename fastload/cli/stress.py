@@ -13,7 +13,7 @@ import click
 
 from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
 from fastload.errors import ExitCode, FastloadError
-from fastload.report.files.stdout import write_document
+from fastload.report.files.documents import write_document
 
 if TYPE_CHECKING:
     from fastload.cli.outputs import Outputs

@@ -90,8 +90,11 @@ def _judged(rule: Rule, row: Difference | None, pair: Pair) -> tuple[bool, str]:
     change = row.difference if rule.absolute else row.relative or 0.0
     worse_by = change if worse_when_higher(rule.subject) else -change
     size = abs(worse_by)
-    value = f"{'worse' if worse_by > 0 else 'better'} by " + (
-        f"{size:.2%}" if not rule.absolute else f"{size:.3g} ms" if row.unit == "ms" else f"{size * 100:.2f} points"
+    value = (
+        "equal"
+        if worse_by == 0
+        else f"{'worse' if worse_by > 0 else 'better'} by "
+        + (f"{size:.2%}" if not rule.absolute else f"{size:.3g} ms" if row.unit == "ms" else f"{size * 100:.2f} points")
     )
     if worse_by <= rule.limit:
         return False, f"{value}"

@@ -145,3 +145,13 @@ def test_files_of_two_runs_are_not_compared(tmp_path: Path, name: str) -> None:
     (tmp_path / "b" / name).replace(tmp_path / "a" / name)
     with pytest.raises(FastloadError, match="do not belong together"):
         read_result(tmp_path / "a", "a")
+
+
+def test_a_directory_of_several_targets_says_what_to_name(tmp_path: Path) -> None:
+    """What `-o` of a comparison named holds results of its targets: the line names them."""
+    for name in ("a", "b"):
+        (tmp_path / "all" / name).mkdir(parents=True)
+        own = part(name, 500)
+        stored(tmp_path / "all" / name / "1", own.facts, own.samples)
+    with pytest.raises(FastloadError, match=f"holds the results of 2 targets: name {tmp_path}/all/a and {tmp_path}/all/b"):
+        run_directories(tmp_path / "all")

@@ -137,9 +137,20 @@ def test_an_absent_key_is_a_null_one() -> None:
 
 def test_an_invalid_result_is_named() -> None:
     """A result of an INVALID run is an obstacle of its own, with its reasons."""
-    summary = summarise(facts(), collected([record()]))
-    invalid = summary.model_copy(
-        update={"generator": summary.generator.model_copy(update={"valid": False, "reasons": ["samples lost"]})}
+    summary, other = (summarise(facts(run_id=name), collected([record()])) for name in "xy")
+    invalid = other.model_copy(
+        update={"generator": other.generator.model_copy(update={"valid": False, "reasons": ["samples lost"]})}
     )
-    assert obstacles(["a", "b"], [summary, summary]) == []
+    assert obstacles(["a", "b"], [summary, other]) == []
     assert obstacles(["a", "b"], [summary, invalid]) == ["b is INVALID (samples lost)"]
+
+
+def test_a_run_is_not_compared_with_itself() -> None:
+    """A copy of a result, or the same one twice, is an obstacle: such a gate would hold whatever the server does."""
+    summary, other = (summarise(facts(run_id=name), collected([record()])) for name in "xy")
+    assert obstacles(["a", "b", "c"], [summary, other, summary]) == ["c is the same run as a (x)"]
+
+
+def test_no_difference_is_neither_better_nor_worse() -> None:
+    """Where nothing differs the reason says so."""
+    assert judge_rule(parse_rule("ttft.p99 worse by 5%"), pair("ttft.p99", 100.0, 100.0)).reason == "equal"

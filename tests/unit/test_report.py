@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from fastload.cli.main import run_command_line
 from fastload.errors import FastloadError
 from fastload.report import words
 from fastload.report.files.json import read_summary, write_summary
@@ -20,6 +23,7 @@ from fastload.samples.layout import Outcome
 from fastload.stats.result import Summary
 from fastload.verdict.decide import assess
 from tests.unit.stats_oracle import MS, SECOND, Token, collected, facts, failed, record, worker
+from tests.unit.test_entrants import part, stored
 
 
 def summary_of(rows: list[dict[str, Any]], **changes: Any) -> Summary:
@@ -208,3 +212,22 @@ def test_durations_have_three_digits(value: float | None, text: str) -> None:
 def test_percentages(ratio: float | None, text: str) -> None:
     """Small shares are not rounded to nothing, and large ones not to all."""
     assert text == words.percent(ratio)
+
+
+@pytest.mark.parametrize(
+    "command", [("compare", "--json"), ("compare", "--html"), ("report", "--html", "-o"), ("report", "--md", "-o")]
+)
+def test_what_is_no_file_stays_what_it_is(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """A result that goes to a pipe or device is written into it; nothing is put in its place, which might be /dev/null."""
+    pytest.importorskip("plotly", reason="the HTML report needs the extra fastload[report]")
+    for name in ("x", "y"):
+        own = part(name, 500)
+        stored(tmp_path / name, own.facts, own.samples)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        results = [str(tmp_path / name) for name in ("x", "y")][: 2 if command[0] == "compare" else 1]
+        assert run_command_line([command[0], *results, *command[1:], str(pipe)]) == 0
+        assert "x" in read.result(timeout=60)
+    assert pipe.is_fifo()
