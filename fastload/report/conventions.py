@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastload.report.exports.recording import Recording
+from fastload.report.fitting import Fitting
 from fastload.report.plan_words import api_of
 from fastload.stats import kernels as k
 from fastload.stats.conventions import Convention, Recorded, Told, conventions
@@ -23,8 +24,6 @@ _SHOWN: Final = ("p50", "p99")
 _DIGITS: Final = 3
 _NOTHING: Final = "-"
 _TITLE: Final = "The same recording under other rules, ms"
-_ROOM: Final = 1000
-"""More columns than any table of ours has, to see how many it takes."""
 
 
 def read_conventions(directory: Path, names: list[str]) -> list[Convention]:
@@ -42,9 +41,7 @@ def read_conventions(directory: Path, names: list[str]) -> list[Convention]:
 
 def print_conventions(found: list[Convention], console: Console) -> None:
     """Print the table, then per tool and metric why it differs."""
-    wide = _wide(found)
-    needed = console.measure(wide, options=console.options.update(width=_ROOM)).maximum
-    console.print(wide if needed <= console.width else _tall(found))
+    console.print(Fitting([_wide(found), _tall(found)]))
     for one in found:
         for metric in _METRICS:
             console.print(Text(f"{one.name} {metric.upper()}: {_why(found, one, metric)}"))

@@ -8,6 +8,7 @@ Invariant: it fits 60 columns, says everything without colour, and never lets a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -17,6 +18,7 @@ from rich.text import Text
 from fastload.report.answer import NOT_JUDGED, answer, gate_words, load, output_tokens, remarks
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
+from fastload.report.fitting import Fitting
 from fastload.report.observed import network_lines
 from fastload.report.plan_words import model_of
 from fastload.report.words import count, ms, percent, plural, printable, rate, size, us
@@ -89,12 +91,16 @@ def _latency(summary: Summary) -> RenderableType:
     blocks: dict[str, Quantiles] = {name: block for name in METRICS if (block := getattr(summary.latency_ms, name)) is not None}
     if not blocks:
         return Text("no latency: no completed request was sent inside the measured window", style="yellow")
+    return Fitting([_quantiles(blocks, columns) for columns in (_COLUMNS, _COLUMNS[1:], ("p50", "p99", "max"), ("p50", "p99"))])
+
+
+def _quantiles(blocks: Mapping[str, Quantiles], columns: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True, header_style="dim")
     table.add_column("latency", no_wrap=True)
-    for column in _COLUMNS:
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for name, block in blocks.items():
-        table.add_row(METRICS[name].label, *(ms(getattr(block, column)) for column in _COLUMNS))
+        table.add_row(METRICS[name].label, *(ms(getattr(block, column)) for column in columns))
     return table
 
 

@@ -1,11 +1,15 @@
-"""The words of a comparison: shares in points without exponents, and what was not tested is told with its reason."""
+"""The words of a comparison: shares in points without exponents, what was not tested, and tables that fit their terminal."""
 
 from __future__ import annotations
 
-import pytest
+import io
 
+import pytest
+from rich.console import Console
+
+from fastload.report.comparison import print_comparison
 from fastload.report.comparison_words import change, interval, sentence
-from fastload.stats.comparison_result import Difference, Pair
+from fastload.stats.comparison_result import Comparison, Difference, Pair
 
 
 def row(metric: str, unit: str, difference: float | None, significant: bool | None = None, **more: object) -> Difference:
@@ -61,3 +65,36 @@ def test_gaps_that_were_not_tested_are_told() -> None:
     assert sentence(pair(tested, row("itl.p99", "ms", 0.5))) == f"{told} {why}"
     assert sentence(pair(tested, row("itl.p99", "ms", 0.5, significant=False))) == told
     assert sentence(pair(tested, row("itl.p99", "ms", None))) == told
+
+
+def shown(width: int, name: str = "new") -> str:
+    """Return a comparison of one metric as it is printed on so many columns."""
+    one = row(
+        "ttft.p99", "ms", 0.2, significant=True, interval=(0.1, 0.3), relative_interval=(0.1, 0.3), p_corrected=0.003, effect=0.5
+    )
+    compared = pair(one).model_copy(update={"a": "old", "b": name})
+    console = Console(width=width, file=io.StringIO(), record=True)
+    print_comparison(Comparison(alpha=0.05, sides=[], forced=[], pairs=[compared], checks=[]), console)
+    return console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("width", "there", "left_out"),
+    [
+        (132, ("+20.00%", "+10.0 to +30.0 %", "0.003", "+0.50 large", "worse"), ()),
+        (72, ("1.00 ms", "1.20 ms", "+20.00%", "worse"), ("large",)),
+        (40, ("+20.00%", "worse"), ("large", "0.003", "+30.0")),
+    ],
+)
+def test_a_narrow_terminal_goes_without_columns(width: int, there: tuple[str, ...], left_out: tuple[str, ...]) -> None:
+    """What does not fit is left out as a column, the effect first; the change and the word for it are always there, uncut."""
+    text = shown(width)
+    assert [part for part in there if part not in text] == []
+    assert [part for part in (*left_out, "…") if part in text] == []
+
+
+def test_long_names_take_no_column() -> None:
+    """Where a name would take the room of a number its column has a letter, which the line above explains."""
+    text = shown(80, "a-directory-with-a-name-that-says-everything")
+    assert "(B) against old (A)" in " ".join(text.split())
+    assert text.split("metric", 1)[1].split()[:2] == ["A", "B"]

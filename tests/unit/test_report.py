@@ -137,6 +137,14 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     assert "101 ms" in report
 
 
+@pytest.mark.parametrize(("width", "columns"), [(60, ["mean", "p50", "p90", "p99", "max"]), (40, ["p50", "p99", "max"])])
+def test_a_narrow_report_cuts_no_number(width: int, columns: list[str]) -> None:
+    """Latencies lose columns, not digits, where there is no room for all of them."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", printed(summary_of([record()] * 3), width))
+    assert next(line.split()[1:] for line in text.splitlines() if line.startswith("latency")) == columns
+    assert "…" not in text
+
+
 def test_no_color_means_no_color() -> None:
     """With NO_COLOR there is no colour code; without it there is."""
     summary = summary_of([record(), failed(Outcome.RESET)])
