@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -71,6 +70,8 @@ def check_outputs(outputs: Outputs) -> None:
 
 def _check_directory(out: Path) -> None:
     """Try to write into a directory, and see that what is to be replaced there can be."""
+    import tempfile
+
     try:
         with tempfile.TemporaryFile(dir=out) as probe:
             probe.write(b"fastload")
