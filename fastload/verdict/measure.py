@@ -170,7 +170,7 @@ class _Part:
         if self._gate.phase is None:
             summary = self._run.summary
             scope: Endpoint | Summary = summary if self._gate.endpoint is None else summary.endpoints[self._gate.endpoint]
-            return Measured(getattr(scope.throughput, name), scope.requests.completed)
+            return Measured(getattr(scope.throughput, name), len(ended))
         return Measured(self._rate_in_stage(name, ended), len(ended))
 
     def _rate_in_stage(self, name: str, ended: Records) -> float | None:

@@ -267,6 +267,12 @@ def test_a_limit_for_one_part_binds_only_the_requests_there() -> None:
     ]  # fmt: skip
 
 
+def test_a_rate_stands_on_what_ended_in_the_window() -> None:
+    """Two of four completed requests ended in the window of 10 s: 0.2 a second of two samples, for the run and its target."""
+    rows = [with_ttft(20), with_ttft(20, 5), with_ttft(20, 0.2), with_ttft(20, 11)]
+    assert [(check.value, check.n) for check in judged(("requests_per_s>1", "requests_per_s@a>1"), rows)] == [(0.2, 2), (0.2, 2)]
+
+
 def test_missed_arrivals() -> None:
     """Two of five arrivals were missed: a number, or a share of all arrivals."""
     about = facts(3, slo=("missed<=2", "missed<40%"), workers=(worker(missed=2, started=3, records_written=3, records_read=3),))
