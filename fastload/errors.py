@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     GATE_FAILED = 1
     """Done, but an SLO gate failed."""
     USAGE = 2
-    """The command line or the plan is wrong; nothing was sent."""
+    """The command line or the plan is wrong, and nothing was sent; or a result could not be written, as the last line says."""
     INVALID = 3
     """The generator, not the server, was the limit; the numbers must not be used."""
     UNREACHABLE = 4

@@ -17,6 +17,7 @@ from fastload.cli.grouped import FILE
 from fastload.cli.options import debug_option
 from fastload.cli.truth_table import print_comparison  # where the demo looks for its table
 from fastload.errors import ExitCode, FastloadError
+from fastload.report.files.documents import write_document
 
 if TYPE_CHECKING:
     from fastload.stats.comparison_result import Comparison
@@ -41,10 +42,15 @@ def command(
     targets is compared target by target. A rule holds when the difference is both larger than that and significant. Exit codes:
     0 done, 1 a --fail-if rule holds, 2 not comparable, 3 a result is INVALID.
     """
+    from fastload.cli.outputs import STDOUT, SUMMARY_FILE, check_file
     from fastload.verdict.fail_if import parse_rule
 
+    results = tuple(path.parent if path.name == SUMMARY_FILE else path for path in results)
     if json_file is not None and json_file == html_file:
         raise FastloadError(f"--json and --html both name {json_file}", hint="give each its own")
+    for flag, file in (("--json", json_file), ("--html", html_file)):
+        if file is not None and file != STDOUT:
+            check_file(flag, file)
     rules = [parse_rule(text) for text in fail_if]
     if len(results) == 1:
         return show(compare_endpoints(results[0], rules, force=force), json_file, html_file)
@@ -85,21 +91,19 @@ def compare_endpoints(directory: Path, rules: Sequence[Rule] = (), *, force: boo
 
 def show(comparison: Comparison, json_file: Path | None, html_file: Path | None = None, *, quiet: bool = False) -> ExitCode:
     """Print and store a comparison; return the exit code that goes with it."""
-    import sys
-
     from fastload.cli.outputs import STDOUT, report_console
     from fastload.report.comparison import print_comparison as print_pairs
     from fastload.report.files.model_file import write_model
 
     if json_file == STDOUT:
-        sys.stdout.write(comparison.model_dump_json(by_alias=True, indent=2) + "\n")
+        write_document(comparison.model_dump_json(by_alias=True, indent=2) + "\n")
     elif json_file is not None:
         write_model(comparison, json_file)
     if html_file is not None:
         from fastload.report.page.comparison_page import comparison_page, write_comparison_page
 
         if html_file == STDOUT:
-            sys.stdout.write(comparison_page(comparison))
+            write_document(comparison_page(comparison))
         else:
             write_comparison_page(comparison, html_file)
     if not quiet:

@@ -37,6 +37,10 @@ def run_comparison(plan: Plan, outputs: Outputs) -> ExitCode:
     """
     if len(plan.targets) < 2:
         raise FastloadError("a comparison needs at least two targets", hint="give --host name=URL once for each")
+    for target in plan.targets:
+        if "/" in target.name or target.name in (".", ".."):
+            why = "each target's results go to a directory of its name"
+            raise FastloadError(f"the target {target.name!r} cannot be compared under this name", why=why, hint="give it another")
     gates_of(plan)
     rules_of(plan)
     plans = [for_target(plan, index) for index in range(len(plan.targets))]

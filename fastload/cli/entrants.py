@@ -86,7 +86,9 @@ def run_directories(path: Path) -> list[Path]:
         return [directory]
     runs = sorted((found.parent for found in directory.glob(f"*/{SUMMARY_FILE}")), key=lambda run: (len(run.name), run.name))
     if not runs:
-        raise FastloadError(f"{path} holds no result", why=f"there is no {SUMMARY_FILE} in it", hint="name what -o named")
+        sides = sorted({str(found.parent.parent) for found in directory.glob(f"*/*/{SUMMARY_FILE}")})
+        hint = f"it holds the results of {len(sides)} targets: name {' and '.join(sides[:2])}" if sides else "name what -o named"
+        raise FastloadError(f"{path} holds no result", why=f"there is no {SUMMARY_FILE} in it", hint=hint)
     return runs
 
 
@@ -95,18 +97,22 @@ def _read(directory: Path) -> _Read:
     from fastload.report.files.histograms_file import read_histograms
     from fastload.report.files.json import read_summary
     from fastload.report.files.requests_file import read_requests
+    from fastload.report.files.stored_run import check_of_one_run
 
-    histograms = directory / HISTOGRAMS_FILE
-    return _Read(
+    path = directory / HISTOGRAMS_FILE
+    read = _Read(
         read_summary(directory / SUMMARY_FILE),
         read_requests(directory / REQUESTS_FILE),
-        read_histograms(histograms) if histograms.exists() else None,
+        read_histograms(path) if path.exists() else None,
     )
+    check_of_one_run(directory, read.summary, read.stored, read.histograms)
+    return read
 
 
 def _samples(read: _Read, endpoint: str | None) -> list[RunSamples]:
     """Return what a comparison needs of a run, or of one of its targets: one stretch of time, or those of a merged result."""
     from fastload.stats.contenders import RunSamples, inside_window, tokens_in_blocks
+    from fastload.stats.windows import ended_in_own
 
     summary, stored, histograms = read.summary, read.stored, read.histograms
     records, measured, through = stored.records, stored.measured, summary.throughput
@@ -116,11 +122,12 @@ def _samples(read: _Read, endpoint: str | None) -> list[RunSamples]:
     seconds = None if histograms is None or endpoint is not None else histograms.seconds
     epoch_ns = 0 if histograms is None else histograms.stamps["epoch_ns"]
     rate, windows = through.output_tokens_per_s, _windows(summary, histograms)
+    counted = ended_in_own(records, histograms.sources) if histograms is not None and histograms.sources else None
     if len(windows) == 1:
-        return [RunSamples(records, measured, windows[0], rate, seconds, epoch_ns)]
-    counted = [float(tokens_in_blocks(records, [float(edge) for edge in window]).sum()) for window in windows]
+        return [RunSamples(records, measured, windows[0], rate, seconds, epoch_ns, counted)]
+    streamed = [float(tokens_in_blocks(records, [float(edge) for edge in window]).sum()) for window in windows]
     told = None if rate is None else rate * summary.run.duration_s
-    scale = None if told is None or sum(counted) <= 0 else told / sum(counted)
+    scale = None if told is None or sum(streamed) <= 0 else told / sum(streamed)
     return [
         RunSamples(
             records,
@@ -129,8 +136,9 @@ def _samples(read: _Read, endpoint: str | None) -> list[RunSamples]:
             None if scale is None else tokens * scale / (window[1] - window[0]) * 1e9,
             seconds,
             epoch_ns,
+            counted,
         )
-        for window, tokens in zip(windows, counted, strict=True)
+        for window, tokens in zip(windows, streamed, strict=True)
     ]
 
 

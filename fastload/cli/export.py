@@ -44,16 +44,17 @@ def command(result: Path, names: tuple[str, ...], out: Path | None) -> None:
     from fastload.report.exports.recording import Recording
     from fastload.report.exports.registry import write_file
 
-    wanted = _wanted(names)
+    wanted, every = _wanted(names)
     recording = Recording(result)
-    files = _files(recording, wanted, lenient=ALL in ",".join(names).split(","))
-    for file, path in _places(files, out, recording.directory):
+    files = _files(recording, wanted, lenient=every)
+    for file, path in _places(files, out, recording.directory, every=every):
         write_file(file, path)
         if path != _STDOUT:
             print(path)
 
 
-def _wanted(names: tuple[str, ...]) -> list[str]:
+def _wanted(names: tuple[str, ...]) -> tuple[list[str], bool]:
+    """Return the formats, and whether they are all there are."""
     from difflib import get_close_matches
 
     from fastload.report.exports.registry import FORMATS
@@ -64,7 +65,7 @@ def _wanted(names: tuple[str, ...]) -> list[str]:
             close = get_close_matches(name, FORMATS, n=1)
             hint = f"did you mean {close[0]}?" if close else f"formats: {', '.join(FORMATS)}"
             raise FastloadError(f"no format is called {name!r}", hint=hint)
-    return list(FORMATS) if ALL in given else list(dict.fromkeys(given))
+    return (list(FORMATS), True) if ALL in given else (list(dict.fromkeys(given)), False)
 
 
 def _files(recording: Recording, wanted: list[str], *, lenient: bool) -> list[ExportFile]:
@@ -72,6 +73,8 @@ def _files(recording: Recording, wanted: list[str], *, lenient: bool) -> list[Ex
     from fastload.report.exports.registry import export_files
 
     assert recording.summary  # a directory without a result is one error, not one a format
+    if lenient and recording.complete:
+        assert recording.run  # so are files that are damaged: then there is not a format less, but a result that cannot be trusted
     found: list[ExportFile] = []
     for name in wanted:
         try:
@@ -83,11 +86,11 @@ def _files(recording: Recording, wanted: list[str], *, lenient: bool) -> list[Ex
     return found
 
 
-def _places(files: list[ExportFile], out: Path | None, directory: Path) -> list[tuple[ExportFile, Path]]:
-    """Return where each file goes: one to the file that is named, several into the directory."""
+def _places(files: list[ExportFile], out: Path | None, directory: Path, *, every: bool) -> list[tuple[ExportFile, Path]]:
+    """Return where each file goes: one to the file that is named, several, and those of `all`, into the directory."""
     if out is None:
         return [(file, directory / file.name) for file in files]
-    if out == _STDOUT or (len(files) == 1 and not out.is_dir()):
+    if out == _STDOUT or (len(files) == 1 and not every and not out.is_dir()):
         if len(files) != 1:
             raise FastloadError(f"{len(files)} files do not fit into one stream", hint="name a directory with -o")
         return [(files[0], out)]

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 _HEADING: Final = "Observation"
 LOOPBACK: Final = "127.0.0.1"
 AUTO: Final = "auto"
+JOB: Final = "fastload"
 _OPTIONS: Final[tuple[Callable[..., Any], ...]] = (
     option(_HEADING, "--prometheus", metavar="[ADDR:]PORT", help="Serve /metrics for Prometheus (on 127.0.0.1)."),
     option(_HEADING, "--pushgateway", metavar="URL", help="Push to a Pushgateway every 5 s and at the end."),
-    option(_HEADING, "--pushgateway-job", metavar="NAME", default="fastload", help="Job of the pushed metrics (fastload)."),
+    option(_HEADING, "--pushgateway-job", metavar="NAME", default=JOB, help="Job of the pushed metrics (fastload)."),
     option(_HEADING, "--pushgateway-instance", metavar="NAME", help="Their instance (the host's name)."),
     option(
         _HEADING,
@@ -91,8 +92,11 @@ def observing(plan: Plan, params: Mapping[str, Any]) -> Observing:
             platform.node() or "localhost" if instance is None else instance,
             params["pushgateway_auth_env"],
         )
-    elif params["pushgateway_auth_env"] is not None:
-        raise FastloadError("--pushgateway-auth-env has no use without --pushgateway", hint="give --pushgateway URL")
+    else:
+        for name, unsaid in (("auth_env", None), ("job", JOB), ("instance", None)):
+            if params[f"pushgateway_{name}"] != unsaid:
+                flag = f"--pushgateway-{name.replace('_', '-')}"
+                raise FastloadError(f"{flag} has no use without --pushgateway", hint="give --pushgateway URL")
 
     otlp = None
     if params["otlp"] is not None:
@@ -114,6 +118,18 @@ def observing(plan: Plan, params: Mapping[str, Any]) -> Observing:
     )
     idle = not (options.exposes or options.scrape or options.client or options.nvidia_smi)
     return Observing(None if idle else options, gateway)
+
+
+def refuse_beside_several(params: Mapping[str, Any]) -> None:
+    """Say that nothing watches the runs of a comparison from beside, where a flag asks for it.
+
+    Raises:
+        FastloadError: one does.
+    """
+    for name in ("prometheus", "pushgateway", "otlp", "scrape", "nvidia_smi"):
+        if params[name]:
+            flag = f"--{name.replace('_', '-')}"
+            raise FastloadError(f"{flag} is about one run, and a comparison is several", hint="use --mode race, or leave it out")
 
 
 @contextmanager

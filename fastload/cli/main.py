@@ -6,11 +6,14 @@ stderr gets one line starting with `fastload: error:`; a traceback only with `--
 
 from __future__ import annotations
 
+import codecs
+import errno
 import gc
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Final
 
 import click
@@ -52,6 +55,10 @@ _MOST_USED: Final = (
 )
 _GARBAGE_THRESHOLD: Final = 100_000
 """New objects before a collection: more than all modules make, some tens of megabytes at worst."""
+_PLAIN: Final = "fastload-plain"
+_PLAINER: Final = {"µ": "u", "…": "...", "÷": "/", "±": "+-", "—": "-"}
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Of an error that no file's writer has named: it is stdout that was redirected to a full disk."""
 _OWN_OPTIONS: Final = frozenset({"--help", "-h", "--version", "-V"})
 
 
@@ -128,7 +135,29 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Loading modules makes objects that stay: Python's own thresholds look at them a hundred times over, a sixth of the start.
     gc.set_threshold(_GARBAGE_THRESHOLD)
+    _open_standard_streams()
+    codecs.register_error(_PLAIN, _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=_PLAIN)
     raise SystemExit(run_command_line())
+
+
+def _open_standard_streams() -> None:
+    """Let what was closed by the caller (`>&-`, some daemons) lead nowhere: its number must not become that of a socket or file."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number, which is this one
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for characters that a terminal's encoding lacks: a report must not fail for the sign of a microsecond."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    return "".join(_PLAINER.get(character, "?") for character in text), error.end
 
 
 def run_command_line(arguments: Sequence[str] | None = None) -> int:
@@ -155,14 +184,23 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
         # The reader of stdout left (`fastload ... | head`): nothing is wrong here, and Python must not complain at its exit.
         silence_stdout()
         return ExitCode.OK
+    except OSError as error:
+        if error.errno not in _FULL:
+            return _bug(error, debug)
+        silence_stdout()
+        return _say(f"cannot write: {error.strerror} - is the disk full, or what stdout goes to?", ExitCode.USAGE, debug)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "fastload._native":
             what = (
                 "the native core is missing from this copy of fastload - build it with `pip install .` or start the installed one"
             )
             return _say(what, ExitCode.USAGE, debug)
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return _say(f"unexpected {text} - this is a bug in fastload - run again with --debug for its origin", 1, debug)
+        return _bug(error, debug)
+
+
+def _bug(error: Exception, debug: bool) -> int:
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return _say(f"unexpected {text} - this is a bug in fastload - run again with --debug for its origin", 1, debug)
 
 
 def _usage_line(error: click.UsageError) -> str:

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", metavar="DIR", type=FILE, required=True, help="Directory of the merged result.")
 @click.option("--json", "json_file", metavar="FILE", type=FILE, help="Write the merged summary; - is stdout.")
 @click.option("--quiet", is_flag=True, help="No report, only errors.")
+@click.option("--no-html", is_flag=True, help="No report.html in -o DIR (fastload report DIR --html makes it later).")
 @click.option("--force", is_flag=True, help="Merge results that stand on different loads.")
 @debug_option
-def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet: bool, force: bool) -> int:
+def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet: bool, no_html: bool, force: bool) -> int:
     """Put results of several hosts or runs together into one.
 
     A result is a directory that `-o` named, or one of numbered ones (the iterations of a comparison). Counts and histograms add up,
@@ -35,7 +36,7 @@ def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet:
     cannot be merged, 3 one of them is INVALID, 5 every request failed.
     """
     from fastload.cli.entrants import run_directories
-    from fastload.cli.outputs import STDOUT, Outputs, check_outputs, report_console
+    from fastload.cli.outputs import STDOUT, Outputs, check_outputs, forget_tokens, report_console
     from fastload.cli.report import add_page
     from fastload.cli.store import store_result
     from fastload.report.files.json import write_summary
@@ -55,6 +56,7 @@ def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet:
     except ValueError as error:
         raise FastloadError(f"these results cannot be merged: {error}") from None
     summary, code = assess(facts, samples)
+    forget_tokens(out)
     store_result(out, summary, facts, samples)
     if json_file is not None:
         write_summary(summary, json_file)
@@ -62,7 +64,8 @@ def command(results: tuple[Path, ...], out: Path, json_file: Path | None, quiet:
         console = report_console(stderr=json_file == STDOUT)
         print_summary(summary, console)
         console.print(f"result in {out}", highlight=False, markup=False)
-    add_page(out, quiet=quiet)
+    if not no_html:
+        add_page(out, quiet=quiet)
     return code if code != ExitCode.INTERRUPTED else ExitCode.INVALID
 
 

@@ -53,7 +53,7 @@ PLAN_OPTIONS: Final[tuple[Decorator, ...]] = (
 
 _RESULT: Final = "Result"
 _OUTPUT_OPTIONS: Final[tuple[Callable[..., Any], ...]] = (
-    option(_RESULT, "-o", "--out", metavar="DIR", type=FILE, help="Keep the result here: summary.json, requests.csv, report.html."),
+    option(_RESULT, "-o", "--out", metavar="DIR", type=FILE, help="Keep the result in this directory."),
     option(_RESULT, "--json", "json_file", metavar="FILE", type=FILE, help="Write the summary; - is stdout."),
     option(_RESULT, "--no-live", is_flag=True, help="No live view (off anyway when stderr is no terminal)."),
     option(_RESULT, "--quiet", is_flag=True, help="No live view and no report, only errors."),

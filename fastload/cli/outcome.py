@@ -1,6 +1,6 @@
 """What becomes of a load that is over: the verdict, the files, the report.
 
-Knows nothing of how a load is carried out. Invariant: a result is stored before it is printed.
+Knows nothing of how a load is carried out. Invariant: a result is stored before it is printed, and printed if it cannot be stored.
 """
 
 from __future__ import annotations
@@ -35,20 +35,29 @@ def keep(
     Raises:
         FastloadError: one cannot be written.
     """
-    # Stored before it is printed: a closed pipe on stdout must not cost the result.
-    if outputs.out is not None:
-        store_result(outputs.out, summary, facts, collector)
-    if outputs.json_file is not None:
-        write_summary(summary, outputs.json_file)
-    if outputs.junit_file is not None:
-        store_junit(outputs.junit_file, summary)
-    push_final(observe, summary)
-    if not outputs.quiet:
-        console = report_console(stderr=STDOUT in (outputs.json_file, outputs.junit_file))
-        print_summary(summary, console)
+    # Stored before it is printed: a closed pipe on stdout must not cost the result, nor a full disk the report.
+    stored = False
+    try:
         if outputs.out is not None:
-            console.print(f"result in {outputs.out}", highlight=False, markup=False)
+            store_result(outputs.out, summary, facts, collector)
+        if outputs.json_file is not None:
+            write_summary(summary, outputs.json_file)
+        if outputs.junit_file is not None:
+            store_junit(outputs.junit_file, summary)
+        stored = True
+    finally:
+        push_final(observe, summary)
+        _report(outputs, summary, stored=stored)
     if outputs.out is not None and outputs.page:
         add_page(outputs.out, quiet=outputs.quiet)
     if tokens is not None:
         store_tokens(tokens, facts, collector)
+
+
+def _report(outputs: Outputs, summary: Summary, *, stored: bool) -> None:
+    if outputs.quiet:
+        return
+    console = report_console(stderr=STDOUT in (outputs.json_file, outputs.junit_file))
+    print_summary(summary, console)
+    if outputs.out is not None and stored:
+        console.print(f"result in {outputs.out}", highlight=False, markup=False)

@@ -24,6 +24,7 @@ HISTOGRAMS_FILE: Final = "histograms.npz"
 TEXTS_FILE: Final = "requests.jsonl"
 TOKENS_FILE: Final = "tokens.parquet"
 TOKENS_RAW_FILE: Final = "tokens.bin"
+PAGE_FILE: Final = "report.html"
 STDOUT: Final = Path("-")
 _FILE_COLUMNS: Final = 132
 """Width of a report that goes to a file or pipe, where there is no terminal to fit."""
@@ -61,16 +62,37 @@ def check_outputs(outputs: Outputs) -> None:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FastloadError(f"cannot make the directory {out}", why=(error.strerror or str(error)).lower()) from None
-        if not os.access(out, os.W_OK | os.X_OK):
-            raise FastloadError(f"cannot write to the directory {out}", why="permission denied")
+        _check_directory(out)
     for flag, path in (("--json", outputs.json_file), ("--junit", outputs.junit_file)):
         if path is not None and path != STDOUT:
-            _check_file(flag, path)
+            check_file(flag, path)
     if outputs.json_file == outputs.junit_file == STDOUT:
         raise FastloadError("--json - and --junit - would share stdout", hint="name a file for one of them")
 
 
-def _check_file(flag: str, path: Path) -> None:
+def _check_directory(out: Path) -> None:
+    """Try to write into a directory, and see that what is to be replaced there can be."""
+    import tempfile
+
+    try:
+        with tempfile.TemporaryFile(dir=out) as probe:
+            probe.write(b"fastload")
+            probe.flush()
+    except OSError as error:
+        raise FastloadError(f"cannot write to the directory {out}", why=(error.strerror or str(error)).lower()) from None
+    for name in (SUMMARY_FILE, REQUESTS_FILE, HISTOGRAMS_FILE, TEXTS_FILE, TOKENS_FILE, TOKENS_RAW_FILE, PAGE_FILE):
+        path = out / name
+        if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+            why = "permission denied" if path.is_file() else "it is no file"
+            raise FastloadError(f"cannot replace {path}", why=why, hint="give another -o DIR")
+
+
+def check_file(flag: str, path: Path) -> None:
+    """Refuse a file that could not be written.
+
+    Raises:
+        FastloadError: it is a directory, has none to be in, or may not be written.
+    """
     if path.is_dir():
         raise FastloadError(f"{flag} {path} is a directory", hint="name a file, or - for stdout")
     if not path.parent.is_dir():
@@ -86,14 +108,19 @@ def token_file(outputs: Outputs) -> TokenFile | None:
     """
     if outputs.out is None:
         return None
-    for name in (TOKENS_FILE, TOKENS_RAW_FILE):
-        (outputs.out / name).unlink(missing_ok=True)
+    forget_tokens(outputs.out)
     if not outputs.tokens:
         return None
 
     from fastload.samples.token_file import TokenFile
 
     return TokenFile(outputs.out / TOKENS_RAW_FILE)
+
+
+def forget_tokens(out: Path) -> None:
+    """Remove the tokens of an earlier run from a directory that is to hold another result."""
+    for name in (TOKENS_FILE, TOKENS_RAW_FILE):
+        (out / name).unlink(missing_ok=True)
 
 
 def report_console(*, stderr: bool = False) -> Console:

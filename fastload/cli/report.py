@@ -9,6 +9,7 @@ import click
 
 from fastload.cli.options import debug_option
 from fastload.errors import FastloadError
+from fastload.report.files.documents import write_document
 
 _FILE_COLUMNS = 132
 """Width of the text report in a file."""
@@ -83,7 +84,7 @@ def _html(result: Path, out: Path | None) -> None:
     from fastload.report.page.summary_page import REPORT_FILE, html_report, write_html_report
 
     if out == STDOUT:
-        sys.stdout.write(html_report(result))
+        write_document(html_report(result))
         return
     place = out or (result if result.is_dir() else result.parent) / REPORT_FILE
     write_html_report(result, place)
@@ -106,7 +107,7 @@ def _shown(result: Path, kind: str, *, to_file: bool) -> str | None:
 
         if to_file:
             return markdown(summary)
-        sys.stdout.write(markdown(summary))
+        write_document(markdown(summary))
         return None
     from fastload.report.text import print_summary
 
@@ -124,7 +125,7 @@ def _shown(result: Path, kind: str, *, to_file: bool) -> str | None:
 
 def _write(out: Path, shown: str) -> None:
     if str(out) == "-":
-        sys.stdout.write(shown)
+        write_document(shown)
         return
     try:
         out.write_text(shown, encoding="utf-8")

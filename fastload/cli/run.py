@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastload.cli.flags_observe import observe_options, observing
+from fastload.cli.flags_observe import observe_options, observing, refuse_beside_several
 from fastload.cli.grouped import FILE
 from fastload.cli.live_control import Controls, control_options, controls, refuse_several
 from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
@@ -53,9 +53,12 @@ def command(
     Exit codes: 0 done and every gate held, 1 a gate failed, 2 usage or plan error, 3 the run is INVALID (the generator was the
     limit), 4 target unreachable, 5 every request failed, 130 interrupted twice. Ctrl-C once drains and reports.
     """
+    from fastload.cli.heeded import refuse_unheeded
     from fastload.plan.load import load_plan
 
-    plan = load_plan(config, plan_flags(context))
+    flags = plan_flags(context)
+    plan = load_plan(config, flags)
+    refuse_unheeded(plan, flags, kept=out is not None)
     if dry_run:
         from fastload.cli.dry_run import dry_run_lines
 
@@ -70,6 +73,7 @@ def command(
     outputs = Outputs(out, json_file, live=not no_live, quiet=quiet, page=not no_html, tokens=tokens, junit_file=junit)
     wanted = controls(control, control_token_env, no_control, web)
     if len(plan.targets) > 1 and plan.contest.mode == "comparison":
+        refuse_beside_several(context.params)
         return _comparison(plan, outputs, sink, wanted)
     with telling(sink) as sinks:
         summary, code = measure(plan, outputs, wanted, observing(plan, context.params), sinks)

@@ -12,6 +12,7 @@ from typing import IO
 
 from fastload.cli.outputs import (
     HISTOGRAMS_FILE,
+    PAGE_FILE,
     REQUESTS_FILE,
     SUMMARY_FILE,
     TEXTS_FILE,
@@ -29,11 +30,13 @@ from fastload.stats.result import Summary
 
 
 def store_result(out: Path, summary: Summary, facts: RunFacts, samples: Samples) -> None:
-    """Write every file of a result.
+    """Write every file of a result, and remove those of an earlier one in the same directory that would be taken for its own.
 
     Raises:
         FastloadError: one cannot be written.
     """
+    for name in (TEXTS_FILE, PAGE_FILE):
+        (out / name).unlink(missing_ok=True)
     write_summary(summary, out / SUMMARY_FILE)
     write_requests_csv(out / REQUESTS_FILE, facts, samples.records())
     write_histograms(out / HISTOGRAMS_FILE, facts, samples)

@@ -13,6 +13,7 @@ import click
 
 from fastload.cli.options import GroupedCommand, option, output_options, plan_flags, plan_options
 from fastload.errors import ExitCode, FastloadError
+from fastload.report.files.documents import write_document
 
 if TYPE_CHECKING:
     from fastload.cli.outputs import Outputs
@@ -160,8 +161,6 @@ class _Ramp:
             write_model(self._result(stop or Stop("interrupt", "interrupted"), None), self._outputs.out / RESULT_FILE)
 
     def _finish(self, stop: Stop, broke_at: float | None) -> ExitCode:
-        import sys
-
         from fastload.cli.outputs import STDOUT
         from fastload.report.capacity import print_stress
         from fastload.report.files.model_file import write_model
@@ -170,7 +169,7 @@ class _Ramp:
         if self._outputs.out is not None:
             write_model(result, self._outputs.out / RESULT_FILE)
         if self._outputs.json_file == STDOUT:
-            sys.stdout.write(result.model_dump_json(by_alias=True, indent=2) + "\n")
+            write_document(result.model_dump_json(by_alias=True, indent=2) + "\n")
         elif self._outputs.json_file is not None:
             write_model(result, self._outputs.json_file)
         if not self._outputs.quiet:

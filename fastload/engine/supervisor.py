@@ -67,12 +67,15 @@ def run_load(
             journal=make_journal(plan),
         )
         specs.append((spec, ours))
+
+    from fastload.engine.hostfacts import host_facts  # loaded with what watches the load
+    from fastload.engine.watch import Watch
+
+    host = host_facts()  # before this process leaves the workers' cores: it tells of those it may use
     with wake_kernel_stamps(), Signals() as signals, OffTheCores(cpus):
         workers = fork_workers(specs)
         try:
-            from fastload.engine.watch import Watch
-
-            watch = Watch(launch.plan, workers, signals, on_frame, sources, aside, tokens, meanwhile)
+            watch = Watch(launch.plan, host, workers, signals, on_frame, sources, aside, tokens, meanwhile)
         except BaseException:
             reap_all(workers, grace_s=0.0)
             raise

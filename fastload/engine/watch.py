@@ -26,7 +26,7 @@ from fastload.clock import monotonic_ns, utc_now
 from fastload.engine import limits
 from fastload.engine.aside import Aside
 from fastload.engine.commands import CommandSource
-from fastload.engine.hostfacts import host_facts, pss_bytes
+from fastload.engine.hostfacts import pss_bytes
 from fastload.engine.journal import count_tokens
 from fastload.engine.processes import WorkerProcess, reap_all
 from fastload.engine.server_counter import server_counter
@@ -36,7 +36,7 @@ from fastload.errors import FastloadError
 from fastload.plan.model import Plan
 from fastload.samples.token_file import TokenFile
 from fastload.stats.collector import Collector
-from fastload.stats.facts import LiveFrame, RunFacts, UserSample
+from fastload.stats.facts import HostFacts, LiveFrame, RunFacts, UserSample
 from fastload.workload.tokenizers import SERVER, load_tokenizer
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Watch:
     def __init__(
         self,
         plan: Plan,
+        host: HostFacts,
         workers: list[WorkerProcess],
         signals: Signals,
         on_frame: Callable[[LiveFrame], None] | None,
@@ -73,6 +74,7 @@ class Watch:
         meanwhile: Callable[[], object] | None,
     ) -> None:
         self._plan = plan
+        self._host = host
         self._workers = workers
         self._signals = signals
         self._on_frame = on_frame
@@ -335,7 +337,7 @@ class Watch:
             version=__version__,
             started_at=started_at,
             plan=self._plan,
-            host=host_facts(),
+            host=self._host,
             epoch_ns=start_ns,
             load_start_ns=start_ns,
             window_start_ns=window_start_ns,

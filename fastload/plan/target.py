@@ -16,6 +16,7 @@ from fastload.plan.fields import Frozen, PositiveFloat, PositiveInt
 from fastload.plan.prompts_section import Prompts
 
 _DEFAULT_PORTS: Final[dict[str, int]] = {"http": 80, "https": 443}
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _NAMED: Final = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)=(?P<rest>.+)", re.DOTALL)
 _WEIGHTED: Final = re.compile(r"(?P<url>.+)@(?P<weight>\d+(?:\.\d+)?)", re.DOTALL)
 DEFAULT_NAME: Final = "default"
@@ -123,6 +124,13 @@ class Target(Frozen):
     prompts: Prompts | None = None
     """These six take the place of the plan's for this target; None = the plan's (of headers both, these winning)."""
 
+    @field_validator("name", mode="after")
+    @classmethod
+    def _clean_name(cls, name: str) -> str:
+        if not name.isprintable() or name != name.strip():
+            raise ValueError(f"the name {name!r} holds a control character, or begins or ends with a space")
+        return name
+
     @field_validator("path", mode="after")
     @classmethod
     def _clean_path(cls, path: str | None) -> str | None:
@@ -150,6 +158,11 @@ class Target(Frozen):
         """
         match = _NAMED.fullmatch(text)
         if match is None or "://" in match["name"]:
+            name, named, rest = text.partition("=")
+            if named and _URL.match(rest) and not _URL.match(name):
+                raise ValueError(
+                    f"the name {name!r} cannot stand before a URL: letters, digits, _ . and - can, others in a plan file"
+                )
             return cls(url=text)
         weighted = _WEIGHTED.fullmatch(match["rest"])
         if weighted is None:

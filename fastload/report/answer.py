@@ -9,12 +9,14 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from fastload.report.words import count, ms, percent, rate
+from pydantic import ValidationError
+
+from fastload.plan.describe import amount
+from fastload.plan.model import Plan
+from fastload.report.words import TOKEN_SOURCES, count, ms, percent, plural, printable, rate
 from fastload.stats.result import CheckResult, Quantiles, Summary
 
-TOKEN_SOURCES: Final = {"usage": "the server's usage", "tokenizer": "a tokenizer's count", "events": "content events"}
-"""Whose count of tokens it is."""
-
+__all__ = ["NOT_JUDGED", "TOKEN_SOURCES", "Gate", "answer", "gate_words", "gates", "load", "output_tokens", "remarks", "trust"]
 
 _UNIT: Final = re.compile(r"\d( us| µs| ms| s|%)?$")
 NOT_JUDGED: Final = "not judged"
@@ -55,6 +57,40 @@ def answer(summary: Summary) -> str:
     return f"{felt}. {trust(summary)}"
 
 
+def load(summary: Summary) -> str | None:
+    """Return how much load the run's plan makes: `50 users`, `2 requests/s (poisson)`, `stages 10..100@5m of users`.
+
+    None of a merged result, whose plan is that of one run of several, and of a plan this version cannot read.
+    """
+    if summary.run.merged is not None:
+        return None
+    try:
+        return printable(amount(Plan.model_validate(summary.run.plan)))
+    except ValidationError:
+        return None
+
+
+def remarks(summary: Summary) -> list[str]:
+    """Return what a reader of the ledger must know besides: load that was not made, attempts it does not count, an early end."""
+    run, requests = summary.run, summary.requests
+    found = []
+    if requests.missed:
+        found.append(
+            f"{count(requests.missed)} of {count(requests.missed + requests.started)} arrivals missed: they found no place"
+        )
+    if requests.retried:
+        found.append(f"{plural(requests.retried, 'failed attempt')} followed by another, not counted as failed requests")
+    if requests.shortened:
+        found.append(f"{plural(requests.shortened, 'answer')} shorter than ignore_eos demanded, in no latency")
+    if run.steady is not None:
+        found.append(f"measured: the steady part, {run.steady}")
+    if run.stop_reason is not None:
+        found.append(f"stopped early: {run.stop_reason}")
+    if run.interrupted:
+        found.append("stopped early by Ctrl-C")
+    return [printable(text) for text in found]
+
+
 def _slowest(block: Quantiles) -> str:
     """Return what the slowest users felt: of fewer than 100 requests nobody knows the slowest one in a hundred."""
     if block.count >= _FOR_A_P99:
@@ -67,6 +103,14 @@ def trust(summary: Summary) -> str:
     if summary.generator.valid:
         return "The numbers are the server's."
     return "Do not use these numbers: the generator was the limit."
+
+
+def output_tokens(summary: Summary) -> str:
+    """Return the output tokens of the run and whose count they are."""
+    tokens = summary.tokens
+    if tokens.output == 0 and summary.requests.completed and summary.throughput.output_tokens_per_s is None:
+        return "no output tokens counted"
+    return f"{count(tokens.output)} output tokens ({TOKEN_SOURCES[tokens.source]})"
 
 
 def gates(summary: Summary) -> list[Gate]:

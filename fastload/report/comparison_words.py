@@ -18,6 +18,12 @@ def sentence(pair: Pair) -> str:
     """Return what the pair comes to, in a sentence."""
     if pair.untested is not None:
         return f"Nothing was tested for significance: {pair.untested}."
+    if any(row.metric.startswith("itl.") and word(row) == "not tested" and row.difference is not None for row in pair.differences):
+        return f"{_told(pair)} ITL was not tested: that takes 6 whole measured seconds a side, of runs of their own."
+    return _told(pair)
+
+
+def _told(pair: Pair) -> str:
     worse = [row.metric for row in pair.differences if row.significant and row.direction == "worse"]
     better = [row.metric for row in pair.differences if row.significant and row.direction == "better"]
     name = printable(pair.b)
@@ -48,7 +54,7 @@ def change(row: Difference) -> str:
     if row.difference is None:
         return "-"
     if row.unit == "ratio":
-        return f"{row.difference * 100:+.2g} points"
+        return f"{_signed(row.difference * 100)} points"
     return f"{row.relative:+.2%}" if row.relative is not None else value(row, row.difference)
 
 
@@ -58,7 +64,13 @@ def interval(row: Difference) -> str:
     if ends is None:
         return "-"
     low, high = (end * 100 for end in ends)
-    return f"{low:+.2g} to {high:+.2g} points" if row.unit == "ratio" else f"{low:+.1f} to {high:+.1f} %"
+    return f"{_signed(low)} to {_signed(high)} points" if row.unit == "ratio" else f"{low:+.1f} to {high:+.1f} %"
+
+
+def _signed(value: float) -> str:
+    """Return two significant digits with a sign, never an exponent: +100, -5, +0.048."""
+    text = f"{float(f'{value:.2g}'):+f}"
+    return text.rstrip("0").rstrip(".")
 
 
 def effect(delta: float | None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from fastload.report.words import printable
+from fastload.report.words import TOKEN_SOURCES, printable
 from fastload.stats.cost import Cost
 
 
@@ -16,9 +16,12 @@ def cost_lines(cost: Cost | None) -> list[str]:
     if cost is None:
         return []
     unit = printable(cost.currency)
-    source = "" if cost.tokens == "usage" else " (content events)"
-    lead = [f"{_money(cost.per_million_output)} {unit} per 1M output tokens{source}"]
-    if cost.per_million_tokens is not None:
+    source = "" if cost.tokens == "usage" else f" ({TOKEN_SOURCES[cost.tokens]})"
+    if cost.per_million_output is None and cost.per_million_tokens is not None:
+        lead = [f"{_money(cost.per_million_tokens)} {unit} per 1M input tokens{source}"]
+    else:
+        lead = [f"{_money(cost.per_million_output)} {unit} per 1M output tokens{source}"]
+    if cost.per_million_output is not None and cost.per_million_tokens is not None:
         lead.append(f"{_money(cost.per_million_tokens)} per 1M tokens in and out")
     if cost.per_request is not None:
         lead.append(f"{_money(cost.per_request)} per request")

@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from fastload.report.answer import TOKEN_SOURCES, answer, gates
+from fastload.report.answer import answer, gates, load, output_tokens, remarks
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
 from fastload.report.observed import network_lines
-from fastload.report.words import count, ms, percent, printable, rate, size, us
+from fastload.report.plan_words import model_of
+from fastload.report.words import count, ms, percent, plural, printable, rate, size, us
 from fastload.stats.metrics import METRICS
 from fastload.stats.result import Quantiles, Summary
 
@@ -47,11 +48,14 @@ def plain(value: str) -> str:
 def _head(summary: Summary) -> str:
     run, requests = summary.run, summary.requests
     targets = ", ".join(str(target.get("url", "")) for target in run.plan.get("targets", []))
-    model = run.plan.get("model")
+    model = model_of(run.plan)
     title = f"{model} at {targets}" if model else targets
-    ledger = f"{count(requests.started)} requests: {count(requests.completed)} completed, {count(requests.failed)} failed, "
-    ledger += f"{count(requests.cancelled)} cancelled. {run.duration_s:.1f} s measured, fastload {run.version}, "
+    ledger = f"{plural(requests.started, 'request')}: {count(requests.completed)} completed, {count(requests.failed)} failed, "
+    made = load(summary)
+    ledger += f"{count(requests.cancelled)} cancelled. {'' if made is None else f'{plain(made)}, '}"
+    ledger += f"{run.duration_s:.1f} s measured, fastload {run.version}, "
     merged = "".join(f"\n- merged: {plain(part.id)} from {plain(part.host.hostname)}" for part in run.merged or [])
+    merged += "".join(f"\n- {plain(note)}" for note in remarks(summary))
     return f"# {plain(title)}\n\n{ledger}{plain(run.started_at[:19])} UTC." + (f"\n{merged}" if merged else "")
 
 
@@ -87,7 +91,7 @@ def _through(summary: Summary) -> str:
         parts.append(f"{rate(through.input_tokens_per_s)} input tokens/s")
     if through.goodput_per_s is not None:
         parts.append(f"goodput {rate(through.goodput_per_s)} requests/s")
-    parts.append(f"{count(summary.tokens.output)} output tokens ({TOKEN_SOURCES[summary.tokens.source]})")
+    parts.append(output_tokens(summary))
     lines = [", ".join(parts) + ".", *(f"{plain(line.strip())}." for line in [*cost_lines(summary.cost), *custom_lines(summary)])]
     return "\n\n".join(lines)
 

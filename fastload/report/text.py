@@ -8,16 +8,19 @@ Invariant: it fits 60 columns, says everything without colour, and never lets a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fastload.report.answer import NOT_JUDGED, TOKEN_SOURCES, answer, gate_words
+from fastload.report.answer import NOT_JUDGED, answer, gate_words, load, output_tokens, remarks
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
+from fastload.report.fitting import Fitting
 from fastload.report.observed import network_lines
+from fastload.report.plan_words import model_of
 from fastload.report.words import count, ms, percent, plural, printable, rate, size, us
 from fastload.stats.metrics import METRICS
 from fastload.stats.result import CheckResult, ErrorGroup, Quantiles, Summary
@@ -54,21 +57,25 @@ def render_summary(summary: Summary) -> RenderableType:
 def _header(summary: Summary) -> RenderableType:
     run, requests = summary.run, summary.requests
     target = ", ".join(str(target.get("url", "")) for target in run.plan.get("targets", []))
-    users = run.plan.get("load", {}).get("users")
     title = Text(f"fastload {run.version}  ", style="bold")
     title.append(printable(target), style="bold cyan")
-    if run.plan.get("model"):
-        title.append(f"  {printable(str(run.plan['model']))}")
+    model = model_of(run.plan)
+    if model is not None:
+        title.append(f"  {printable(model)}")
     drain = max(run.total_s - run.load_s, 0.0)
-    load = [plural(users, "user")] if isinstance(users, int) and run.merged is None else []
-    load += [f"{run.duration_s:.1f} s measured", f"{max(run.load_s - run.duration_s, 0.0):.1f} s warm-up", f"{drain:.1f} s drain"]
-    ledger = Text(f"{count(requests.started)} requests: {count(requests.completed)} completed, ")
+    made = load(summary)
+    parts = [] if made is None else [made]
+    outside = "warm-up" if run.steady is None else "not steady"
+    parts += [
+        f"{run.duration_s:.1f} s measured",
+        f"{max(run.load_s - run.duration_s, 0.0):.1f} s {outside}",
+        f"{drain:.1f} s drain",
+    ]
+    ledger = Text(f"{plural(requests.started, 'request')}: {count(requests.completed)} completed, ")
     ledger.append(f"{count(requests.failed)} failed", style="bold red" if requests.failed else "")
     ledger.append(f", {count(requests.cancelled)} cancelled")
-    lines: list[RenderableType] = [title, *_merged(summary), Text(", ".join(load)), ledger]
-    if run.interrupted:
-        lines.append(Text("stopped early by Ctrl-C", style="yellow"))
-    return Group(*lines)
+    notes = [Text(note, style="yellow") for note in remarks(summary)]
+    return Group(title, *_merged(summary), Text(", ".join(parts)), ledger, *notes)
 
 
 def _merged(summary: Summary) -> list[RenderableType]:
@@ -84,23 +91,27 @@ def _latency(summary: Summary) -> RenderableType:
     blocks: dict[str, Quantiles] = {name: block for name in METRICS if (block := getattr(summary.latency_ms, name)) is not None}
     if not blocks:
         return Text("no latency: no completed request was sent inside the measured window", style="yellow")
+    return Fitting([_quantiles(blocks, columns) for columns in (_COLUMNS, _COLUMNS[1:], ("p50", "p99", "max"), ("p50", "p99"))])
+
+
+def _quantiles(blocks: Mapping[str, Quantiles], columns: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True, header_style="dim")
     table.add_column("latency", no_wrap=True)
-    for column in _COLUMNS:
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for name, block in blocks.items():
-        table.add_row(METRICS[name].label, *(ms(getattr(block, column)) for column in _COLUMNS))
+        table.add_row(METRICS[name].label, *(ms(getattr(block, column)) for column in columns))
     return table
 
 
 def _throughput(summary: Summary) -> RenderableType:
-    through, tokens = summary.throughput, summary.tokens
+    through = summary.throughput
     parts = [f"{rate(through.requests_per_s)} requests/s", f"{rate(through.output_tokens_per_s)} output tokens/s"]
     if through.input_tokens_per_s is not None:
         parts.append(f"{rate(through.input_tokens_per_s)} input tokens/s")
     if through.goodput_per_s is not None:
         parts.append(f"goodput {rate(through.goodput_per_s)} requests/s")
-    ledger = f"{count(tokens.output)} output tokens ({TOKEN_SOURCES[tokens.source]}), {count(tokens.input)} input"
+    ledger = f"{output_tokens(summary)}, {count(summary.tokens.input)} input"
     return Group(
         Text(", ".join(parts), style="bold"), Text(ledger), *map(Text, cost_lines(summary.cost)), *map(Text, custom_lines(summary))
     )

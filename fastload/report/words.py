@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 NO_DATA: Final = "-"
+TOKEN_SOURCES: Final = {"usage": "the server's usage", "tokenizer": "a tokenizer's count", "events": "content events"}
+"""Whose count of tokens it is."""
 
 
 def ms(value: float | None) -> str:
@@ -39,11 +41,13 @@ def count(value: int | None) -> str:
 
 
 def percent(ratio: float | None) -> str:
-    """Return a ratio as a percentage: 0 %, <0.01 %, 0.02 %, 1.5 %, 37 %."""
+    """Return a ratio as a percentage: 0 %, <0.01 %, 0.02 %, 1.5 %, 37 %, 99.6 %; 100 % is all of it."""
     if ratio is None:
         return NO_DATA
     if 0 < ratio < 1e-4:
         return "<0.01 %"
+    if 0.995 <= ratio < 1:
+        return f"{ratio * 100:.1f} %" if ratio < 0.9995 else ">99.9 %"
     return f"{ratio * 100:.2g} %" if ratio < 0.995 else f"{ratio * 100:.0f} %"
 
 

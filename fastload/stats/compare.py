@@ -53,7 +53,8 @@ def compare(a: Contender, b: Contender, *, paired: bool = False, extra: Sequence
     tested = cut.statistics(extra)
     layout = cut.layout
     if untested is None and layout.fewest < MIN_BLOCKS:
-        untested = f"{layout.fewest} blocks of {block_ns / 1e9:.3g} s (at least {MIN_BLOCKS} are needed); run longer"
+        blocks = "1 block" if layout.fewest == 1 else f"{layout.fewest} blocks"
+        untested = f"{blocks} of {block_ns / 1e9:.3g} s (at least {MIN_BLOCKS} are needed); run longer"
     differences = _differences(tested, tested_at_all=untested is None, seed=seed)
     return Pair(
         a=a.name,
@@ -154,7 +155,7 @@ class _Cut:
             edges = self._edges(run, count)
             columns = slice(first, first + count)
             length[columns] = np.diff(edges) / 1e9
-            records = metrics.final(run.records)
+            records = metrics.final(run.records if run.counted is None else run.records[run.counted])
             ended_at = records["end_ns"].astype(np.float64)
             outcome = records["outcome"]
             complete, counted = outcome == Outcome.COMPLETED, outcome != Outcome.CANCELLED

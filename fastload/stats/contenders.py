@@ -29,6 +29,7 @@ class RunSamples:
         tokens_per_s: the summary's output token rate; None = it has none.
         seconds: gaps by second; None = not known, or not known for these requests alone.
         epoch_ns: zero of the seconds, on the clock of the records.
+        counted: which of them count for rates, where a request may end in the window but after that of its own run; None = all.
     """
 
     records: Records
@@ -37,6 +38,7 @@ class RunSamples:
     tokens_per_s: float | None
     seconds: PackedSeconds | None = None
     epoch_ns: int = 0
+    counted: Flags | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Cost(BaseModel):
     """Spending rate."""
     per_million_output: float | None
     per_million_tokens: float | None
-    """Of input and output tokens together."""
+    """Of input and output tokens together; of input alone where answers have no tokens, as embeddings."""
     per_request: float | None
     per_good_request: float | None
     """Null without an SLO that a single request can meet."""
@@ -70,7 +70,7 @@ def cost_of(
         _charge(price.per_million_input, _scaled(input_per_s)),
         _charge(price.per_million_output, _scaled(output_per_s)),
     )
-    both_per_s = _sum(input_per_s, output_per_s)
+    both_per_s = input_per_s if output_per_s is None else _sum(input_per_s, output_per_s)
     return Cost(
         currency=price.currency,
         tokens=tokens.source,

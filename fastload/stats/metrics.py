@@ -83,6 +83,13 @@ def usage_given(records: Records) -> Flags:
     return given
 
 
+def output_uncounted(completed: Records) -> bool:
+    """Tell whether nothing says how many output tokens completed requests had: none was streamed, and no server told."""
+    return len(completed) > 0 and not bool(
+        (streamed(completed) | (completed["output_tokens"] >= 0) | (completed["events"] > 0)).any()
+    )
+
+
 def present(values: Values) -> Values:
     """Return the values that exist."""
     return values[~np.isnan(values)]

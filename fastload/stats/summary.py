@@ -192,7 +192,9 @@ def _errors(records: Records, facts: RunFacts) -> list[ErrorGroup]:
 
 
 def _tokens(facts: RunFacts, records: Records, collector: Samples, endpoint: int | None) -> Tokens:
-    given = metrics.usage_given(records[records["outcome"] == Outcome.COMPLETED])
+    completed = records[records["outcome"] == Outcome.COMPLETED]
+    # An answer without output tokens, an embedding, has all of its usage when its input is counted.
+    given = completed["input_tokens"] >= 0 if metrics.output_uncounted(completed) else metrics.usage_given(completed)
     told = len(given) > 0 and bool(given.all())
     source: Literal["usage", "tokenizer", "events"] = "events" if not told else "tokenizer" if facts.counted else "usage"
     return Tokens(
@@ -214,7 +216,8 @@ def _throughput(facts: RunFacts, records: Records, collector: Samples, endpoint:
 
     Streamed output tokens are the content events stamped inside the window, scaled by usage tokens / events of the completed
     streams: a server that packs several tokens into one event tells their number only at the end of the response, which may
-    lie outside of the window. Unstreamed responses count with their tokens when they ended inside it.
+    lie outside of the window. Unstreamed responses count with their tokens when they ended inside it; where nothing tells any of
+    theirs there is no rate.
     """
     length = windows.window_s(facts)
     if length == 0:
@@ -229,7 +232,7 @@ def _throughput(facts: RunFacts, records: Records, collector: Samples, endpoint:
     known_input = _known_sum(records["input_tokens"][ended])
     return Throughput(
         requests_per_s=int(np.count_nonzero(ended)) / length,
-        output_tokens_per_s=output / length,
+        output_tokens_per_s=None if metrics.output_uncounted(records[records["outcome"] == Outcome.COMPLETED]) else output / length,
         input_tokens_per_s=None if known_input is None else known_input / length,
         goodput_per_s=None,
     )

@@ -7,13 +7,13 @@ them counts for nothing. Pure. Invariant: of one run this is its one window.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from fastload.samples.layout import Outcome
 from fastload.stats import metrics
-from fastload.stats.facts import RunFacts
+from fastload.stats.facts import RunFacts, Source
 from fastload.stats.metrics import Bound, Flags, Records
 
 Part = tuple[int, int]
@@ -53,6 +53,13 @@ def ended_inside(facts: RunFacts, records: Records) -> Flags:
     completed: Flags = records["outcome"] == Outcome.COMPLETED
     inside: Flags = (ended >= start) & (ended < end)
     return completed & inside
+
+
+def ended_in_own(records: Records, sources: Sequence[Source]) -> Flags:
+    """Select the requests of a merged result that ended inside the measured window of their own run, completed or not."""
+    start, end = _of_workers(records, sources, [(source.window_start_ns, source.window_end_ns) for source in sources])
+    inside: Flags = (records["end_ns"] >= start) & (records["end_ns"] < end)
+    return inside
 
 
 def window_s(facts: RunFacts, part: Part | None = None) -> float:
@@ -99,7 +106,12 @@ def _of_each(facts: RunFacts, records: Records, spans: list[tuple[int, int]]) ->
     """Return the span of each record's run: two numbers, or two columns in a merged result."""
     if not facts.sources:
         return spans[0]
-    workers = [source.workers for source in facts.sources]
+    return _of_workers(records, facts.sources, spans)
+
+
+def _of_workers(records: Records, sources: Sequence[Source], spans: list[tuple[int, int]]) -> tuple[Bound, Bound]:
+    """Return the span of each record's run as two columns, by the worker it is of."""
+    workers = [source.workers for source in sources]
     starts, ends = (np.repeat(np.array(column, dtype=np.uint64), workers) for column in zip(*spans, strict=True))
     return starts[records["worker"]], ends[records["worker"]]
 

@@ -27,6 +27,10 @@ def obstacles(names: Sequence[str], summaries: Sequence[Summary]) -> list[str]:
         for name, summary in zip(names, summaries, strict=True)
         if not summary.generator.valid
     ]
+    for index, (name, summary) in enumerate(zip(names, summaries, strict=True)):
+        same = next((other for other, one in zip(names[:index], summaries, strict=False) if one.run.id == summary.run.id), None)
+        if same is not None:
+            found.append(f"{name} is the same run as {same} ({summary.run.id})")
     for name, summary in zip(names[1:], summaries[1:], strict=True):
         found += plan_differences(names[0], summaries[0].run.plan, name, summary.run.plan)
     return found

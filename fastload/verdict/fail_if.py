@@ -77,24 +77,36 @@ def parse_rule(text: str) -> Rule:
 def judge_rule(rule: Rule, pair: Pair) -> Checked:
     """Return whether a pair breaks a rule, and why."""
     row = next((row for row in pair.differences if row.metric == rule.subject), None)
-    failed, reason = _judged(rule, row, pair.untested)
+    failed, reason = _judged(rule, row, pair)
     return Checked(rule=rule.text, pair=f"{pair.b} against {pair.a}", failed=failed, reason=reason)
 
 
-def _judged(rule: Rule, row: Difference | None, untested: str | None) -> tuple[bool, str]:
-    if row is None or row.difference is None or (row.relative is None and not rule.absolute and row.difference != 0):
-        return True, "no data on both sides"
+def _judged(rule: Rule, row: Difference | None, pair: Pair) -> tuple[bool, str]:
+    if row is None or row.difference is None:
+        lacking = [name for name, value in ((pair.a, row and row.a), (pair.b, row and row.b)) if value is None]
+        return True, f"no data in {' and '.join(lacking)}"
+    if row.relative is None and not rule.absolute and row.difference != 0:
+        return True, f"it is 0 in {pair.a}, of which no share can be told"
     change = row.difference if rule.absolute else row.relative or 0.0
     worse_by = change if worse_when_higher(rule.subject) else -change
     size = abs(worse_by)
-    value = f"{'worse' if worse_by > 0 else 'better'} by " + (
-        f"{size:.3g} ms" if row.unit == "ms" and rule.absolute else f"{size:.2%}"
+    value = (
+        "equal"
+        if worse_by == 0
+        else f"{'worse' if worse_by > 0 else 'better'} by "
+        + (f"{size:.2%}" if not rule.absolute else f"{size:.3g} ms" if row.unit == "ms" else f"{size * 100:.2f} points")
     )
     if worse_by <= rule.limit:
         return False, f"{value}"
     if row.significant is None:
-        return True, f"{value}, and not tested for significance: {untested or 'no test was possible'}"
+        return True, f"{value}, and not tested for significance: {pair.untested or _untested(rule)}"
     p = f"p = {row.p_corrected:.3g}"
     if not row.significant:
         return False, f"{value}, but not significantly ({p})"
     return True, f"{value}, significantly ({p})"
+
+
+def _untested(rule: Rule) -> str:
+    if rule.subject.startswith("itl."):
+        return "ITL takes 6 whole measured seconds a side, of runs of their own"
+    return "no test was possible"

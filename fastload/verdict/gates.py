@@ -32,6 +32,7 @@ from fastload.verdict.statistic import CV, EXAMPLES, SPREADS, Statistic, read_st
 LATENESS: Final = "lateness"
 ERRORS: Final = "errors"
 GOODPUT: Final = "goodput"
+GOODPUTS: Final = (GOODPUT, "goodput_per_s")
 MISSED: Final = "missed"
 STABILITY: Final = "stability"
 RATES: Final = ("requests_per_s", "output_tokens_per_s", "input_tokens_per_s", "goodput_per_s")

@@ -5,7 +5,7 @@ gate's statistic. A request has many gaps; its `itl` is their mean, (last - firs
 goodput. Gates on spreads, errors and rates, and gates with > or >=, say nothing about one request and are left out. A gate about an
 endpoint or a stage is for the requests of that target or sent in that stage; the others have nothing to meet there.
 
-Pure. Invariant: a request without the value a gate needs did not meet it.
+Pure. Invariant: a request without the value a gate needs did not meet it; where none has it goodput is unknown, not 0.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def good_share(gates: Sequence[Gate], facts: RunFacts, sent: Records) -> tuple[f
 
 
 def meets(gates: Sequence[Gate], facts: RunFacts, records: Records) -> Flags | None:
-    """Select the requests that met every gate of a request; None without such a gate."""
-    if not gates:
+    """Select the requests that met every gate of a request; None without such a gate, or where one cannot be judged."""
+    if not gates or unjudged(gates, facts, records) is not None:
         return None
     good: Flags = np.ones(len(records), dtype=np.bool_)
     for gate in gates:
@@ -78,6 +78,16 @@ def meets(gates: Sequence[Gate], facts: RunFacts, records: Records) -> Flags | N
             met |= np.isnan(values_ms)
         good &= met | ~_in_scope(gate, facts, records)
     return good
+
+
+def unjudged(gates: Iterable[Gate], facts: RunFacts, records: Records) -> Gate | None:
+    """Return the first gate on what none of the completed requests it is about has, as a TTFT where nothing was streamed."""
+    completed = records["outcome"] == Outcome.COMPLETED
+    for gate in gates:
+        values = _values(gate.subject, records[completed & _in_scope(gate, facts, records)])
+        if gate.subject != "connect" and len(values) and bool(np.isnan(values).all()):
+            return gate
+    return None
 
 
 def _in_scope(gate: Gate, facts: RunFacts, records: Records) -> Flags:

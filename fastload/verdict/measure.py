@@ -20,8 +20,8 @@ from fastload.stats.facts import RunFacts
 from fastload.stats.histogram import Counts, Moments, empty_counts
 from fastload.stats.metrics import METRICS, Flags, Records
 from fastload.stats.result import Endpoint, Latency, Summary
-from fastload.verdict.gates import ERRORS, GOODPUT, LATENESS, MISSED, STABILITY, Gate
-from fastload.verdict.goodput import good_share, limits, meets
+from fastload.verdict.gates import ERRORS, GOODPUT, GOODPUTS, LATENESS, MISSED, STABILITY, Gate
+from fastload.verdict.goodput import good_share, limits, meets, unjudged
 from fastload.verdict.statistic import Statistic
 
 PER_TOKEN: Final = ("itl", "output_tokens_per_s")
@@ -92,6 +92,10 @@ class Evidence:
         if len(part.measured()) == 0:
             where = "the measured window" if gate.phase is None else f"stage {gate.phase}"
             return f"no completed request was sent inside {where}; run longer"
+        if gate.subject in GOODPUTS:
+            limit = unjudged(self._limits, self.facts, part.sent())
+            if limit is not None:
+                return f"no request has what '{limit.name}' limits: {_without_tokens(limit.subject, scope.latency_ms)}"
         return _without_tokens(gate.subject, scope.latency_ms)
 
     def _missed(self, *, as_share: bool) -> Measured:
@@ -166,7 +170,7 @@ class _Part:
         if self._gate.phase is None:
             summary = self._run.summary
             scope: Endpoint | Summary = summary if self._gate.endpoint is None else summary.endpoints[self._gate.endpoint]
-            return Measured(getattr(scope.throughput, name), scope.requests.completed)
+            return Measured(getattr(scope.throughput, name), len(ended))
         return Measured(self._rate_in_stage(name, ended), len(ended))
 
     def _rate_in_stage(self, name: str, ended: Records) -> float | None:
@@ -176,6 +180,8 @@ class _Part:
         if name == "input_tokens_per_s":
             known = ended["input_tokens"][ended["input_tokens"] >= 0]
             return int(known.sum(dtype=np.int64)) / self.length_s if len(known) else None
+        if metrics.output_uncounted(self._records[self._records["outcome"] == Outcome.COMPLETED]):
+            return None
         streamed, tokens = metrics.streamed(self._records), metrics.output_tokens(self._records)
         streams = streamed & (self._records["outcome"] == Outcome.COMPLETED)
         events = int(self._records["events"][streams].sum(dtype=np.int64))

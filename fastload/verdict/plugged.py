@@ -141,6 +141,10 @@ def _metric_in(text: str) -> str | None:
 def _parse(text: str, name: str) -> MetricGate:
     match = _GATE.fullmatch(text)
     stat = "" if match is None else _ALSO.get(match["stat"].lower(), match["stat"].lower())
+    if match is None and ("@" in text or "#" in text):
+        why = f"{name} is a metric of another package, which covers all targets and stages together"
+        hint = f"write it as {name}.p50<5; --gate can judge parts of a run"
+        raise FastloadError(f"the SLO {text!r} has a scope", why=why, hint=hint)
     if match is None or stat not in STATS:
         hint = f"write it as {name}.p50<5, in the metric's own unit; statistics are {', '.join(STATS)}"
         raise FastloadError(f"the SLO {text!r} cannot be read", why=f"{name} is a metric of another package", hint=hint)

@@ -11,10 +11,8 @@ from dataclasses import replace
 from fastload.errors import FastloadError
 from fastload.plan.model import Plan
 from fastload.plan.phases import phases_of
-from fastload.verdict.gates import GOODPUT, MISSED, Gate, nearest, parse_gate, parse_metric
+from fastload.verdict.gates import GOODPUTS, MISSED, Gate, nearest, parse_gate, parse_metric
 from fastload.verdict.plugged import own_gates
-
-GOODPUTS = (GOODPUT, "goodput_per_s")
 
 
 def gates_of(plan: Plan) -> list[Gate]:

@@ -84,7 +84,9 @@ def test_a_dead_gateway_costs_a_note(tmp_path: Path) -> None:
     [
         (("--prometheus", "here"), "--prometheus 'here' is neither PORT nor ADDR:PORT"),
         (("--pushgateway", "http://me:secret@gw"), "carries a user name or password"),
-        (("--pushgateway-auth-env", "X"), "has no use without --pushgateway"),
+        (("--pushgateway-auth-env", "X"), "--pushgateway-auth-env has no use without --pushgateway"),
+        (("--pushgateway-job", "nightly"), "--pushgateway-job has no use without --pushgateway"),
+        (("--pushgateway-instance", "x"), "--pushgateway-instance has no use without --pushgateway"),
         (("--scrape", "other=http://h/metrics"), "names no target: other"),
         (("--scrape", "ftp://h/metrics"), "is not given a URL"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -131,6 +132,12 @@ def test_requests_are_exactly_as_many_as_asked(server: Mock, tmp_path: Path, mac
     assert done.truth["requests"] == done.truth["completed"] == 101
     assert sorted(int(row["request_id"]) for row in done.result.rows) == list(range(101))
     assert len({row["worker"] for row in done.result.rows}) == (1 if "1" in machine else 2)
+
+
+def test_the_result_tells_the_cores_of_the_machine(server: Mock, tmp_path: Path) -> None:
+    """`run.host.cpus` are the cores fastload may use, not those the supervisor has kept to beside its workers."""
+    done = load(server, tmp_path, "--workers", "1", "--requests", "1")
+    assert done.result.summary["run"]["host"]["cpus"] == len(os.sched_getaffinity(0))
 
 
 def test_the_window_of_counted_requests_ends_with_the_last(server: Mock, tmp_path: Path) -> None:

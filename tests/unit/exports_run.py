@@ -47,7 +47,7 @@ def stored_run(directory: Path, rows: Sequence[dict[str, Any]] = ROWS, slo: tupl
     ledger = worker(
         started=started, records_written=len(rows), records_read=len(rows), tokens_written=len(kept), tokens_read=len(kept)
     )
-    found = facts(slo=slo, targets=("a", "b"), **{"workers": (ledger,), **changes})
+    found = facts(slo=slo, **{"targets": ("a", "b"), "workers": (ledger,), **changes})
     collector = collected(rows, kept, endpoints=2)
     store_result(directory, assess(found, collector)[0], found, collector)
     return Recording(directory)

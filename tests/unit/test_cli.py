@@ -13,6 +13,7 @@ import yaml
 import fastload
 from fastload.cli.main import run_command_line
 from fastload.errors import ExitCode, FastloadError
+from tests.unit.exports_run import stored_run
 
 URL = "http://127.0.0.1:9"
 
@@ -143,12 +144,13 @@ def test_bad_prompt_line_is_named(capsys: pytest.CaptureFixture[str], tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["-o", "FILE/sub"], ["--json", "FILE/x.json"], ["--json", "DIR"], ["--json", "DIR/none/x.json"]]
+    "arguments", [["-o", "FILE/sub"], ["--json", "FILE/x.json"], ["--json", "DIR"], ["--json", "DIR/none/x.json"], ["-o", "HELD"]]
 )
 def test_unwritable_outputs(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str]) -> None:
     """A result that could not be written is refused before the run, not after it."""
     (tmp_path / "FILE").write_text("")
     (tmp_path / "DIR").mkdir()
+    (tmp_path / "HELD" / "requests.csv").mkdir(parents=True)  # stands where a file of the result has to
     given = [str(tmp_path / text) if not text.startswith("-") else text for text in arguments]
     assert str(tmp_path) in refusal(capsys, "--host", URL, *given)
 
@@ -244,6 +246,53 @@ def test_load_result_of_nothing(tmp_path: Path) -> None:
     """A directory without a result is an error with its name."""
     with pytest.raises(FastloadError, match=r"summary\.json"):
         fastload.load_result(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_is_one_line() -> None:
+    """A report that stdout cannot take is an error of the machine, told in a line: no bug of fastload, and no failed gate."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "fastload", "plan", "--host", URL],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    told = "fastload: error: cannot write: No space left on device - is the disk full, or what stdout goes to?\n"
+    assert (done.returncode, done.stderr) == (2, told)
+
+
+def spoken(encoding: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command whose terminal speaks an encoding."""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "fastload", *arguments]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False, env=environment)
+
+
+def test_a_terminal_without_unicode_gets_the_report(tmp_path: Path) -> None:
+    """Where stdout cannot take a µ the report has a u there, and question marks for what it cannot spell: no failure."""
+    stored_run(tmp_path / "r", targets=("é", "b"))
+    done = spoken("ascii", "report", str(tmp_path / "r"))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"stamp lag p99 10.0 us" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["--json", "--md"])
+def test_documents_are_utf_8(tmp_path: Path, kind: str) -> None:
+    """What programs read is UTF-8 on stdout whatever the terminal speaks, as it is in a file."""
+    stored_run(tmp_path / "r", targets=("é", "b"))
+    done = spoken("latin-1", "report", str(tmp_path / "r"), kind)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "é" in done.stdout.decode("utf-8")
+
+
+def test_a_closed_stdout_is_quiet() -> None:
+    """`fastload ... >&-` works as with stdout to nowhere."""
+    script = f'exec "{sys.executable}" -m fastload plan --host {URL} >&-'
+    done = subprocess.run(["sh", "-c", script], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_closed_pipe_is_quiet() -> None:

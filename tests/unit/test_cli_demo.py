@@ -44,6 +44,15 @@ def test_demo_counts_what_the_mock_counts(tmp_path: Path) -> None:
         assert len(list(csv.DictReader(file))) == 6
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_costs_no_report(tmp_path: Path) -> None:
+    """Where a result cannot be written after the run its report is printed all the same, and the last line says what is missing."""
+    done = fastload("demo", *FAST, "--json", "/dev/full")
+    assert done.returncode == ExitCode.USAGE
+    assert "requests/s" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("fastload: error: cannot write /dev/full: No space left on device")
+
+
 def test_json_on_stdout_is_alone(tmp_path: Path) -> None:
     """With `--json -` stdout is the summary; the report goes to stderr; a missed gate is exit 1."""
     done = fastload("demo", *FAST, "--json", "-", "--slo", "ttft.p50<1ms")

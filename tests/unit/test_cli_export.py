@@ -57,6 +57,23 @@ def test_all_of_them(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == f"fastload: note: no tokens: {result} has no tokens - give --tokens to the run\n"
 
 
+@pytest.mark.parametrize("name", ["requests.csv", "histograms.npz"])
+def test_all_of_a_damaged_result_is_an_error(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """A file that is cut is one error, not a note for each of a dozen formats and exit code 0."""
+    path = result / name
+    path.write_bytes(path.read_bytes()[:-100])
+    assert export(result, "--format", "all", "-o", tmp_path / "x") == 2
+    said = capsys.readouterr().err
+    assert (name in said, said.count("\n"), (tmp_path / "x").exists()) == (True, 1, False)
+
+
+def test_all_is_a_directory(result: Path, tmp_path: Path) -> None:
+    """`all` of a result that has a single format left goes to a directory, as of any other: -o does not become that file."""
+    (result / "histograms.npz").unlink()
+    assert export(result, "--format", "all", "-o", tmp_path / "x") == 0
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["junit.xml"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from fastload.cli.contest import running_order
 from fastload.cli.laddered import reseeded, step_plan
+from fastload.cli.main import run_command_line
 from fastload.plan.load import load_plan
 from fastload.plan.model import Plan
 
@@ -39,6 +44,28 @@ def test_a_step_differs_in_load_length_and_prompts_only() -> None:
     same = {"users": base.load.users, "duration_s": base.load.duration_s, "warmup_s": base.load.warmup_s}
     back = step.model_copy(update={"load": step.load.model_copy(update=same), "prompts": base.prompts})
     assert back == base
+
+
+def comparison(tmp_path: Path, *flags: str) -> int:
+    """Ask for a comparison of two servers that are not there."""
+    hosts = ("--host", "a=http://127.0.0.1:9", "--host", "b=http://127.0.0.1:9", "--model", "m", "--api", "openai-chat")
+    return run_command_line([*hosts, "--mode", "comparison", "-o", str(tmp_path / "r"), *flags])
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_that_is_no_directory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Results lie in OUT/TARGET, so no target may be called like a way out of OUT."""
+    assert comparison(tmp_path, "--host", f"{name}=http://127.0.0.1:9") == 2
+    assert f"the target '{name}' cannot be compared under this name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flag", [("--prometheus", "0"), ("--scrape", "auto"), ("--nvidia-smi",), ("--otlp", "http://h"), ("--pushgateway", "http://h")]
+)
+def test_nothing_is_watched_unheeded(tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: tuple[str, ...]) -> None:
+    """A comparison has no process beside its runs: a flag that asks for one is an error, not ignored."""
+    assert comparison(tmp_path, *flag) == 2
+    assert f"{flag[0]} is about one run, and a comparison is several" in capsys.readouterr().err
 
 
 def test_a_rate_step_is_open_loop() -> None:

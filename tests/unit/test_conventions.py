@@ -7,7 +7,9 @@ guidellm/schemas/base/request_stats.py, sglang/benchmark/backends/oai_chat_clien
 
 from __future__ import annotations
 
+import io
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -268,3 +270,25 @@ def test_side_by_side(tmp_path: Path) -> None:
     whole = as_json(found)
     assert whole["guidellm"]["tpot"]["low_ms"]["p50"] == pytest.approx(60 / 5)
     assert np.isclose(whole["aiperf"]["ttft"]["high_ms"]["max"], 21)  # 1 ms of it is the connection set-up
+
+
+def test_a_narrow_console_cuts_no_number(tmp_path: Path) -> None:
+    """On 60 columns every value of the wide table is there in full, in more rows."""
+    found = read_conventions(stored_run(tmp_path / "r").directory, ["vllm", "inference-perf"])
+    shown = []
+    for width in (60, 132):
+        console = Console(width=width, record=True, file=io.StringIO())
+        print_conventions(found, console)
+        shown.append(console.export_text())
+    assert "…" not in shown[0]
+    assert max(map(len, shown[0].splitlines())) <= 60
+    assert set(re.findall(r"\d+\.\d{3}", shown[1])) == set(re.findall(r"\d+\.\d{3}", shown[0]))
+
+
+def test_a_run_without_tokens_says_so() -> None:
+    """Where a dash is the run's own, the line does not speak of rules that would differ."""
+    found = conventions(Recorded(records(), counts(), None, 0, "openai-chat"), ["aiperf"])
+    console = Console(width=132, record=True, file=io.StringIO())
+    print_conventions(found, console)
+    assert "aiperf TTFT: none: the run has no TTFT" in console.export_text()
+    assert as_json(found)["aiperf"]["itl"]["why"] == "none: the run has no ITL"

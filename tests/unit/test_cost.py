@@ -96,6 +96,20 @@ def test_uncounted_input_has_no_price() -> None:
     assert cost_lines(found) == ["Cost unknown USD per 1M output tokens (content events); the run unknown"]
 
 
+def test_embeddings_cost_their_input() -> None:
+    """Where answers have no tokens the price is of the input: 0.001 a second over 4,000 tokens/s is 0.25 a million."""
+    found = cost({"per_hour": 3.6}, output_tokens_per_s=None)
+    assert found is not None
+    assert (found.per_million_output, found.per_million_tokens) == (None, pytest.approx(0.25))
+    assert cost_lines(found) == ["Cost 0.250 USD per 1M input tokens, 0.000100 per request; the run 1.80"]
+
+
+def test_whose_tokens_it_is_the_price_of() -> None:
+    """A tokenizer's count is not called content events."""
+    lead = "per 1M output tokens (a tokenizer's count)"
+    assert lead in cost_lines(cost({"per_hour": 3.6}, source="tokenizer"))[0]
+
+
 def test_lines() -> None:
     """Amounts have two decimals or three digits; the second line is there when there is an SLO to be good by."""
     assert cost_lines(cost({"per_hour": 3.6, "currency": "€"}, goodput_per_s=5.0, good=250.0)) == [

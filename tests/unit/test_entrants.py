@@ -71,6 +71,17 @@ def test_a_merged_result_is_compared_where_it_was_measured(tmp_path: Path, hours
     assert not any(row.difference for row in pair.differences)
 
 
+def test_a_request_counts_in_the_window_of_its_own_run(tmp_path: Path) -> None:
+    """Of two runs at once one was measured for 4 s only: what it finished after that is in no rate, as in the merged summary."""
+    whole, short = part("a", 20), part("b", 33)
+    short = replace(short, facts=replace(short.facts, window_end_ns=EPOCH + 5 * SECOND))
+    summary = stored(tmp_path / "m", *merge_runs([whole, short]))
+    side = read_result(tmp_path / "m", "m").contender
+    found = values(compare(side, replace(side, name="n")))
+    assert found["requests_per_s"] == pytest.approx(summary.throughput.requests_per_s)
+    assert found["output_tokens_per_s"] == pytest.approx(summary.throughput.output_tokens_per_s)
+
+
 def test_iterations_are_a_run_each(tmp_path: Path) -> None:
     """A directory of numbered results is their iterations in order, with the gaps of all of them."""
     (tmp_path / "all").mkdir()
@@ -123,3 +134,24 @@ def test_no_result_is_one_line(tmp_path: Path) -> None:
     stored(tmp_path / "r", run.facts, run.samples)
     with pytest.raises(FastloadError, match="single target"):
         read_targets(tmp_path / "r")
+
+
+@pytest.mark.parametrize("name", ["requests.csv", "histograms.npz"])
+def test_files_of_two_runs_are_not_compared(tmp_path: Path, name: str) -> None:
+    """Requests or gaps of another run than the summary's would be a difference between files, not between servers."""
+    for run_id, every_ms in (("a", 20), ("b", 33)):
+        own = part(run_id, every_ms)
+        stored(tmp_path / run_id, own.facts, own.samples)
+    (tmp_path / "b" / name).replace(tmp_path / "a" / name)
+    with pytest.raises(FastloadError, match="do not belong together"):
+        read_result(tmp_path / "a", "a")
+
+
+def test_a_directory_of_several_targets_says_what_to_name(tmp_path: Path) -> None:
+    """What `-o` of a comparison named holds results of its targets: the line names them."""
+    for name in ("a", "b"):
+        (tmp_path / "all" / name).mkdir(parents=True)
+        own = part(name, 500)
+        stored(tmp_path / "all" / name / "1", own.facts, own.samples)
+    with pytest.raises(FastloadError, match=f"holds the results of 2 targets: name {tmp_path}/all/a and {tmp_path}/all/b"):
+        run_directories(tmp_path / "all")

@@ -152,3 +152,11 @@ def test_a_table_per_metric(tmp_path: Path) -> None:
     made["itl.a.hgrm"].write(out)
     median = next(float(value) for value, percentile, *_ in rows_of(out.getvalue().decode()) if float(percentile) == 0.5)
     assert median == pytest.approx(nearest_rank(GAPS_NS[0], "0.5") / 1e6, rel=1e-3)
+
+
+def test_names_of_targets_make_no_paths_and_no_columns(tmp_path: Path) -> None:
+    """A target called by a path or a sentence has a table in the directory, and a tag of its own for the package's reader."""
+    recording = stored_run(tmp_path / "r", targets=("../a/b", "one, two"))
+    names = [file.name for file in export_files(recording, "hgrm") if file.name.startswith("e2e.")]
+    assert names == ["e2e.hgrm", "e2e...%2Fa%2Fb.hgrm", "e2e.one, two.hgrm"]
+    assert [tag for tag in lines_of(recording) if tag.startswith("e2e@")] == ["e2e@../a/b", "e2e@one%2C%20two"]

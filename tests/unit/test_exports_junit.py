@@ -50,6 +50,17 @@ def test_a_failure_tells_value_and_limit(summary: Summary) -> None:
     assert failure.message == "100 ms is not < 1 ms"
 
 
+def test_a_rule_is_no_gate(summary: Summary) -> None:
+    """A gate and a rule on the same thing are two cases for who tells them by class and name; a rule's message has its level."""
+    gate = summary.verdict.checks[0]
+    rule = gate.model_copy(update={"status": "CRITICAL", "level": "CRITICAL", "limit": "WARNING > 1 ms, CRITICAL > 10 ms"})
+    both = summary.model_copy(update={"verdict": summary.verdict.model_copy(update={"checks": [gate, rule]})})
+    (suite,) = JUnitXml.fromstring(junit_xml(both))
+    cases = [(case.classname, case.name) for case in suite]
+    assert cases[1:] == [("fastload.slo", gate.name), ("fastload.rule", gate.name)]
+    assert [case.result[0].message for case in suite if case.result] == ["20 ms is CRITICAL (WARNING > 1 ms, CRITICAL > 10 ms)"]
+
+
 @pytest.mark.parametrize(("fail_on", "failed"), [("critical", []), ("warning", ["Failure"])])
 def test_a_warning_fails_where_it_fails_the_run(summary: Summary, fail_on: str, failed: list[str]) -> None:
     """A rule's WARNING is a failed case only with `fail_on: warning`, as for the exit code."""

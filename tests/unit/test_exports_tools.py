@@ -21,6 +21,7 @@ from fastload.report.exports.guidellm_parts import strategy
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import export_files
 from fastload.report.exports.vllm import burstiness
+from fastload.report.plan_words import api_of, closed_loop, model_of, rate_of, users_of
 from fastload.samples.token_file import TokenFile, open_tokens
 from tests.unit.exports_run import GAPS_NS, stored_run
 from tests.unit.stats_oracle import EPOCH, MS, SECOND, Token, record, words
@@ -253,12 +254,47 @@ def test_requests_of_guidellm(recording: Recording) -> None:
         ({"rate": 5.0, "arrival": "poisson", "max_in_flight": 7}, {"type_": "poisson", "rate": 5.0, "max_concurrency": 7}),
         ({"rate": 5.0, "arrival": "constant"}, {"type_": "constant", "rate": 5.0, "max_concurrency": None}),
         ({"rate": 5.0, "arrival": "gamma:0.5"}, {"type_": "throughput", "max_concurrency": None}),
-        ({"stages": ["10@30s"]}, {"type_": "throughput", "max_concurrency": None}),
+        ({"users": 1, "stages": "10@30s,20@30s"}, {"type_": "throughput", "max_concurrency": None}),
     ],
 )
 def test_strategies_of_guidellm(load: dict[str, Any], expected: dict[str, Any]) -> None:
     """A load has its word for it; one that it has none for is its throughput."""
     assert strategy({"load": load}) == expected
+
+
+@pytest.mark.parametrize(
+    ("targets", "api", "model"),
+    [
+        ([{"api": None, "model": None}], "openai-chat", "m"),
+        ([{"api": "tgi", "model": "a"}, {"api": "tgi", "model": "a"}], "tgi", "a"),
+        ([{"api": "tgi", "model": "a"}, {"api": None, "model": "b"}], "tgi and openai-chat", "a, b"),
+    ],
+)
+def test_api_and_model_are_the_targets(targets: list[dict[str, Any]], api: str, model: str) -> None:
+    """What was found out of several servers stands with them, not in the plan, whose own word is for those that have none."""
+    plan = {"api": "openai-chat", "model": "m", "targets": targets}
+    assert (api_of(plan), model_of(plan)) == (api, model)
+
+
+@pytest.mark.parametrize(
+    ("load", "more", "users", "rate", "closed"),
+    [
+        ({"users": 9}, {}, 9, None, True),
+        ({"users": 9}, {"targets": [{}, {}], "contest": {"mode": "race"}}, 18, None, True),
+        ({"users": 1}, {"targets": [{"users": 3}, {"users": 4}]}, 7, None, True),
+        ({"users": 1}, {"targets": [{"rate": 3.0}, {"rate": 4.5}]}, None, 7.5, False),
+        ({"users": 1, "rate": 5.0}, {}, None, 5.0, False),
+        ({"users": 1, "stages": "10@30s,20@30s"}, {}, None, None, True),
+        ({"users": 1, "stages": "10/s@30s"}, {}, None, None, False),
+        ({"users": 1}, {"trace": {"file": "x"}}, None, None, False),
+    ],
+)
+def test_one_number_of_load(
+    load: dict[str, Any], more: dict[str, Any], users: int | None, rate: float | None, closed: bool
+) -> None:
+    """Concurrency and rate of an export are the run's, none where it had no one level: never the plan's unused default."""
+    plan = {"load": load, "targets": [{}], **more}
+    assert (users_of(plan), rate_of(plan), closed_loop(plan)) == (users, rate, closed)
 
 
 @pytest.mark.parametrize(

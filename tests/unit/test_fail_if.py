@@ -49,6 +49,31 @@ def test_rules(rule: str, metric: str, a: float, b: float, failed: bool) -> None
     assert judge_rule(parse_rule(rule), pair(metric, a, b)).failed is failed
 
 
+@pytest.mark.parametrize(
+    ("rule", "found", "told"),
+    [
+        ("ttft.p99 worse by 5%", pair("ttft.p99", 100.0, None), "no data in new"),
+        ("ttft.p99 worse by 5%", pair("ttft.p99", None, 100.0), "no data in old"),
+        ("ttft.p99 worse by 5%", pair("ttft.p99", None, None), "no data in old and new"),
+        ("connect.p50 worse by 5%", pair("ttft.p99", 1.0, 1.0), "no data in old and new"),
+        ("requests_per_s worse by 5%", pair("requests_per_s", 0.0, 3.0), "it is 0 in old, of which no share can be told"),
+        ("errors worse by 1%", pair("errors", 0.0, 0.05, unit="ratio"), "worse by 5.00 points, significantly (p = 0.01)"),
+        ("errors worse by 1%", pair("errors", 0.05, 0.0, unit="ratio"), "better by 5.00 points"),
+    ],
+)
+def test_the_reason_is_the_one_there_is(rule: str, found: Pair, told: str) -> None:
+    """Which side has no data is said, and a difference of shares is in points."""
+    assert judge_rule(parse_rule(rule), found).reason == told
+
+
+def test_gaps_that_were_not_tested_say_what_it_takes() -> None:
+    """Where all but ITL was tested the reason is ITL's own."""
+    found = pair("itl.p99", 100.0, 300.0, significant=None).model_copy(update={"untested": None})
+    assert judge_rule(parse_rule("itl.p99 worse by 5%"), found).reason.endswith(
+        "ITL takes 6 whole measured seconds a side, of runs of their own"
+    )
+
+
 def test_noise_fails_no_build() -> None:
     """A difference that is not significant holds no rule, however large it is."""
     checked = judge_rule(parse_rule("ttft.p99 worse by 5%"), pair("ttft.p99", 100.0, 300.0, significant=False))
@@ -112,9 +137,20 @@ def test_an_absent_key_is_a_null_one() -> None:
 
 def test_an_invalid_result_is_named() -> None:
     """A result of an INVALID run is an obstacle of its own, with its reasons."""
-    summary = summarise(facts(), collected([record()]))
-    invalid = summary.model_copy(
-        update={"generator": summary.generator.model_copy(update={"valid": False, "reasons": ["samples lost"]})}
+    summary, other = (summarise(facts(run_id=name), collected([record()])) for name in "xy")
+    invalid = other.model_copy(
+        update={"generator": other.generator.model_copy(update={"valid": False, "reasons": ["samples lost"]})}
     )
-    assert obstacles(["a", "b"], [summary, summary]) == []
+    assert obstacles(["a", "b"], [summary, other]) == []
     assert obstacles(["a", "b"], [summary, invalid]) == ["b is INVALID (samples lost)"]
+
+
+def test_a_run_is_not_compared_with_itself() -> None:
+    """A copy of a result, or the same one twice, is an obstacle: such a gate would hold whatever the server does."""
+    summary, other = (summarise(facts(run_id=name), collected([record()])) for name in "xy")
+    assert obstacles(["a", "b", "c"], [summary, other, summary]) == ["c is the same run as a (x)"]
+
+
+def test_no_difference_is_neither_better_nor_worse() -> None:
+    """Where nothing differs the reason says so."""
+    assert judge_rule(parse_rule("ttft.p99 worse by 5%"), pair("ttft.p99", 100.0, 100.0)).reason == "equal"

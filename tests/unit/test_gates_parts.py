@@ -245,6 +245,15 @@ def test_goodput_share(rows: list[dict[str, Any]], share: float | None, n: int) 
     assert result.status == ("PASS" if share == 100 else "FAIL")
 
 
+@pytest.mark.parametrize("subject", ["goodput>90%", "goodput_per_s>1"])
+def test_no_goodput_where_a_limit_cannot_be_judged(subject: str) -> None:
+    """Responses that were not streamed have no TTFT: whether they met a limit on it is unknown, which is no goodput of 0."""
+    result = one(subject, [with_ttft(20, flags=0), with_ttft(30, flags=0)], None, "ttft.p99<50ms", "e2e.p50<=1s")
+
+    assert (result.value, result.status) == (None, "FAIL")
+    assert result.hint == "no data: no request has what 'ttft.p99' limits: the responses were not streamed, so tokens have no times"
+
+
 def test_a_limit_for_one_part_binds_only_the_requests_there() -> None:
     """50 ms for target a, 500 ms for b, 30 ms in stage 3: four of the six are good, two of three at each target."""
     rows = [with_ttft(40, endpoint=0), with_ttft(60, endpoint=0), with_ttft(400, endpoint=1), with_ttft(40, 8, endpoint=0),
@@ -256,6 +265,12 @@ def test_a_limit_for_one_part_binds_only_the_requests_there() -> None:
         (pytest.approx(400 / 6), 6), (50.0, 4), (100.0, 2), (pytest.approx(200 / 3), 3), (pytest.approx(200 / 3), 3),
         (0.4, 6), (0.5, 3),
     ]  # fmt: skip
+
+
+def test_a_rate_stands_on_what_ended_in_the_window() -> None:
+    """Two of four completed requests ended in the window of 10 s: 0.2 a second of two samples, for the run and its target."""
+    rows = [with_ttft(20), with_ttft(20, 5), with_ttft(20, 0.2), with_ttft(20, 11)]
+    assert [(check.value, check.n) for check in judged(("requests_per_s>1", "requests_per_s@a>1"), rows)] == [(0.2, 2), (0.2, 2)]
 
 
 def test_missed_arrivals() -> None:

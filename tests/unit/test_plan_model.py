@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -161,6 +162,20 @@ def test_refused_plan(fields: dict[str, Any]) -> None:
     """Header injection, reserved headers, unusable paths and a mix of servers are refused."""
     with pytest.raises(ValidationError):
         plan(**fields)
+
+
+@pytest.mark.parametrize("name", ["a/b", "my server", "é", 'a"b', "a@b"])
+def test_a_name_that_cannot_stand_before_a_url_is_told_as_such(name: str) -> None:
+    """`--host 'a/b=http://h'` is a mistake in the name, not in a URL's scheme, and the line says what a name may hold."""
+    with pytest.raises(ValueError, match=re.escape(f"the name {name!r} cannot stand before a URL: letters, digits")):
+        Target.parse(f"{name}=http://h:1")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1bb", " a", "a "])
+def test_a_name_that_cannot_be_shown_is_refused(name: str) -> None:
+    """Names end up in terminals, CSV files and labels: no control characters, and no blanks that nobody sees."""
+    with pytest.raises(ValueError, match="control character"):
+        Target(name=name, url="http://h")
 
 
 def test_two_targets_of_one_name_are_refused() -> None:

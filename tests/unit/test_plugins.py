@@ -220,6 +220,12 @@ def test_gate_on_a_metric_that_cannot_be_read(package: None, text: str) -> None:
     assert "n_events is a metric of another package - write it as n_events.p50<5" in message(lambda: metric_gates([text]))
 
 
+@pytest.mark.parametrize("text", ["n_events.p50@a>20", "n_events.p50#2>20", "n_events.p50@*>20"])
+def test_a_gate_on_a_metric_has_no_scope(package: None, text: str) -> None:
+    """A metric of another package is of the whole run: asking for a part of it is told as such."""
+    assert "which covers all targets and stages together" in message(lambda: metric_gates([text]))
+
+
 def test_no_data_fails_a_gate_on_a_metric(package: None) -> None:
     """A metric without a value in the measured window fails its gate."""
     found = custom_metrics(load_metrics(["n_events"]), Window, records(0))  # type: ignore[arg-type]

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from fastload.cli.main import run_command_line
 from fastload.errors import FastloadError
 from fastload.report import words
 from fastload.report.files.json import read_summary, write_summary
+from fastload.report.markdown import markdown
 from fastload.report.text import print_summary
 from fastload.samples.layout import Outcome
 from fastload.stats.result import Summary
 from fastload.verdict.decide import assess
 from tests.unit.stats_oracle import MS, SECOND, Token, collected, facts, failed, record, worker
+from tests.unit.test_entrants import part, stored
 
 
 def summary_of(rows: list[dict[str, Any]], **changes: Any) -> Summary:
@@ -57,6 +63,50 @@ def test_the_report_answers_at_a_glance() -> None:
         assert phrase in report
 
 
+@pytest.mark.parametrize(
+    ("load", "told"),
+    [
+        ({"users": 10}, "10 users, 10.0 s measured"),
+        ({"users": 1}, "1 user, 10.0 s measured"),
+        ({"rate": 20.0, "arrival": "poisson"}, "20 requests/s (poisson), 10.0 s measured"),
+        ({"stages": "5@2s,10@9s", "duration_s": 11.0}, "stages 5@2s,10@9s of users, 10.0 s measured"),
+    ],
+)
+def test_the_head_says_how_much_load(load: dict[str, Any], told: str) -> None:
+    """A run at a rate or with stages is not told as the plan's unused number of users."""
+    summary = summary_of([record()])
+    plan = {**summary.run.plan, "load": {"duration_s": 11.0, "warmup_s": 1.0, **load}}
+    found = summary.model_copy(update={"run": summary.run.model_copy(update={"plan": plan})})
+    assert told in plain(found)
+    assert told.replace("@", "&#64;") in markdown(found)
+
+
+@pytest.mark.parametrize(("requests", "told"), [(99, "(at the latest after 20.0 ms)"), (100, "(1 in 100 after 20.0 ms or more)")])
+def test_one_in_a_hundred_takes_a_hundred(requests: int, told: str) -> None:
+    """Of fewer requests the latest is told: their p99 is no more than that."""
+    assert told in plain(summary_of([record()] * requests), 300)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "told"),
+    [
+        ("requests", {"missed": 171}, "171 of 172 arrivals missed: they found no place"),
+        ("requests", {"retried": 2}, "2 failed attempts followed by another, not counted as failed requests"),
+        ("requests", {"shortened": 1}, "1 answer shorter than ignore_eos demanded, in no latency"),
+        ("run", {"stop_reason": "stop rule errors>5%: 7%"}, "stopped early: stop rule errors>5%: 7%"),
+        ("run", {"steady": "1 to 9 s of 11 s"}, "measured: the steady part, 1 to 9 s of 11 s"),
+        ("run", {"interrupted": 1}, "stopped early by Ctrl-C"),
+    ],
+)
+def test_the_ledger_hides_nothing(part: str, changes: dict[str, Any], told: str) -> None:
+    """Load that was not made, attempts the counts leave out, and an early end are said wherever the counts are."""
+    summary = summary_of([record()])
+    found = summary.model_copy(update={part: getattr(summary, part).model_copy(update=changes)})
+    assert told in plain(found)
+    assert told in re.sub(r"\\(.)", r"\1", markdown(found))
+    assert told not in plain(summary)
+
+
 def test_an_invalid_run_says_so_and_why() -> None:
     """The gate is not judged, the reasons follow, and the last word is not to use the numbers."""
     report = plain(summary_of([record()], slo=("ttft.p99<800ms",), workers=(worker(died="signal 9"),)), 200)
@@ -85,6 +135,14 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     assert max(map(len, report.splitlines())) <= width
     assert "E2E sched." in report
     assert "101 ms" in report
+
+
+@pytest.mark.parametrize(("width", "columns"), [(60, ["mean", "p50", "p90", "p99", "max"]), (40, ["p50", "p99", "max"])])
+def test_a_narrow_report_cuts_no_number(width: int, columns: list[str]) -> None:
+    """Latencies lose columns, not digits, where there is no room for all of them."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", printed(summary_of([record()] * 3), width))
+    assert next(line.split()[1:] for line in text.splitlines() if line.startswith("latency")) == columns
+    assert "…" not in text
 
 
 def test_no_color_means_no_color() -> None:
@@ -147,8 +205,37 @@ def test_durations_have_three_digits(value: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "text"), [(None, "-"), (0.0, "0 %"), (1e-7, "<0.01 %"), (0.0123, "1.2 %"), (0.37, "37 %"), (1.0, "100 %")]
+    ("ratio", "text"),
+    [
+        (None, "-"),
+        (0.0, "0 %"),
+        (1e-7, "<0.01 %"),
+        (0.0123, "1.2 %"),
+        (0.37, "37 %"),
+        (0.9961, "99.6 %"),
+        (0.9999, ">99.9 %"),
+        (1.0, "100 %"),
+    ],
 )
 def test_percentages(ratio: float | None, text: str) -> None:
-    """Small shares are not rounded to nothing."""
+    """Small shares are not rounded to nothing, and large ones not to all."""
     assert text == words.percent(ratio)
+
+
+@pytest.mark.parametrize(
+    "command", [("compare", "--json"), ("compare", "--html"), ("report", "--html", "-o"), ("report", "--md", "-o")]
+)
+def test_what_is_no_file_stays_what_it_is(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """A result that goes to a pipe or device is written into it; nothing is put in its place, which might be /dev/null."""
+    pytest.importorskip("plotly", reason="the HTML report needs the extra fastload[report]")
+    for name in ("x", "y"):
+        own = part(name, 500)
+        stored(tmp_path / name, own.facts, own.samples)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        results = [str(tmp_path / name) for name in ("x", "y")][: 2 if command[0] == "compare" else 1]
+        assert run_command_line([command[0], *results, *command[1:], str(pipe)]) == 0
+        assert "x" in read.result(timeout=60)
+    assert pipe.is_fifo()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fastload.cli.main import run_command_line
 from fastload.cli.store import store_result
 from fastload.report.markdown import markdown
 from fastload.report.page.plots_data import Material
@@ -15,7 +16,7 @@ from fastload.report.text import render_summary
 from fastload.stats.merge import merge_runs
 from fastload.stats.result import Summary
 from fastload.verdict.decide import assess
-from tests.unit.test_entrants import part
+from tests.unit.test_entrants import part, stored
 
 
 def merged(hours: int) -> Summary:
@@ -67,3 +68,16 @@ def test_the_page_names_every_run(tmp_path: Path) -> None:
     page = html_report(tmp_path)
     assert "<p>merged: a from box, 2026-01-02 00:00:00 UTC</p>" in page
     assert 'id="itl-histogram"' in page
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-html",)])
+def test_the_page_can_be_left_out(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """`merge` writes report.html beside the merged result, and none with `--no-html`; its other files are those of a run."""
+    pytest.importorskip("plotly", reason="the HTML report needs the extra fastload[report]")
+    for name in ("x", "y"):
+        own = part(name, 500)
+        stored(tmp_path / name, own.facts, own.samples)
+    results = [str(tmp_path / name) for name in ("x", "y")]
+    assert run_command_line(["merge", *results, "-o", str(tmp_path / "m"), "--quiet", *flags]) == 0
+    kept = {"histograms.hlog", "histograms.npz", "requests.csv", "summary.json"}
+    assert {path.name for path in (tmp_path / "m").iterdir()} == (kept if flags else {*kept, "report.html"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ def test_reads_back_what_was_written(tmp_path: Path) -> None:
         if name != "endpoint":
             assert found.records[name].tolist() == expected[name].tolist(), name
     assert found.measured.tolist() == [False, False, True]
+
+
+def test_names_that_need_quotes(tmp_path: Path) -> None:
+    """A target's name may hold commas and quotes: Python's csv module and we read the name that was given."""
+    names = ("plain", 'a "b", c', "é;ü, <x>")
+    write_requests_csv(tmp_path / "r.csv", facts(targets=names), records(*(record(endpoint=index) for index in range(3))))
+    with (tmp_path / "r.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["endpoint"] for row in csv.DictReader(file)] == list(names)
+    assert read_requests(tmp_path / "r.csv").endpoints == names
 
 
 def test_a_run_without_requests(tmp_path: Path) -> None:

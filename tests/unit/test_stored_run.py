@@ -75,6 +75,25 @@ def test_files_of_two_runs_are_refused(tmp_path: Path) -> None:
         read_run(one)
 
 
+def test_a_file_that_lost_rows_is_refused(tmp_path: Path) -> None:
+    """A `requests.csv` cut at the end of a line reads well and would give other numbers: its rows are counted."""
+    out = stored(tmp_path / "x")
+    path = out / "requests.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(FastloadError, match=r"tells of 2 completed, 1 failed .*requests\.csv of 2 completed, 0 failed"):
+        read_run(out)
+
+
+@pytest.mark.parametrize("name", ["requests.jsonl", "report.html"])
+def test_nothing_of_an_earlier_result_stays(tmp_path: Path, name: str) -> None:
+    """Texts and page of the run before in the same directory are gone: they would be taken for this run's."""
+    out = stored(tmp_path / "x")
+    (out / name).write_text("of an earlier run")
+    run = read_run(stored(tmp_path / "y", "y"))
+    store_result(out, run.summary, run.facts, run.samples)
+    assert not (out / name).exists()
+
+
 def test_a_target_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     """A row of a target that the histograms do not have is one line that names it."""
     out = stored(tmp_path / "x")

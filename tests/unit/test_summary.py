@@ -117,6 +117,20 @@ def test_usage_is_the_source_only_when_every_completed_request_had_it() -> None:
     assert (mixed.source, mixed.output, mixed.input) == ("events", 25, 7)
 
 
+def test_answers_without_output_tokens() -> None:
+    """Embeddings whose input is counted have all of their usage; of output there is no rate, since nothing counts any."""
+    summary = summary_of([record(flags=0, events=0, input_tokens=50), record(flags=0, events=0, input_tokens=50)])
+    assert (summary.tokens.source, summary.tokens.output, summary.tokens.input) == ("usage", 0, 100)
+    assert (summary.throughput.output_tokens_per_s, summary.throughput.input_tokens_per_s) == (None, 10.0)
+
+
+def test_uncounted_output_has_no_rate() -> None:
+    """Whole bodies from a server without usage had tokens nobody counted: null, not 0 tokens a second."""
+    summary = summary_of([record(flags=0, events=0)])
+    assert (summary.tokens.source, summary.throughput.output_tokens_per_s) == ("events", None)
+    assert summary_of([failed(Outcome.RESET)]).throughput.output_tokens_per_s == 0
+
+
 def test_throughput_counts_what_happened_inside_the_window() -> None:
     """Requests by their end, streamed tokens by their stamps, over 10 s."""
     rows = [record(output_tokens=10, input_tokens=50)] * 3 + [record(sent_ns=WINDOW[1] - 1, output_tokens=10)]

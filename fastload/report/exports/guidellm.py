@@ -20,6 +20,7 @@ from fastload.report.exports.ended import Ended, cells, ended_requests, whole
 from fastload.report.exports.guidellm_parts import distribution, scenario, statuses, strategy, text_metrics
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import ExportFile
+from fastload.report.plan_words import model_of
 from fastload.samples.layout import Outcome
 from fastload.stats import metrics, windows
 from fastload.stats.metrics import Values
@@ -65,7 +66,7 @@ def _benchmark(recording: Recording, ended: Ended) -> dict[str, Any]:
             "constraints": {},
             "profile": {},
             "requests": {"data": "fastload"},
-            "backend": {"target": run.plan["targets"][0]["url"], "model": run.plan["model"]},
+            "backend": {"target": run.plan["targets"][0]["url"], "model": model_of(run.plan)},
             "environment": run.host.model_dump(),
         },
         "scheduler_state": {

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastload.report.exports.ended import Ended
 from fastload.report.exports.recording import Recording
+from fastload.report.plan_words import model_of, rate_of, users_of
 from fastload.stats.histogram import rank
 from fastload.stats.metrics import Values
 
@@ -81,11 +82,11 @@ def text_metrics(ended: Ended) -> dict[str, Any]:
 def strategy(plan: dict[str, Any]) -> dict[str, Any]:
     """Return its word for the load: constant or poisson with a rate, concurrent with users, else throughput."""
     load = plan["load"]
-    rate, arrival = load.get("rate"), str(load.get("arrival"))
+    rate, users, arrival = rate_of(plan), users_of(plan), str(load.get("arrival"))
     if rate is not None and arrival in ("constant", "poisson"):
         return {"type_": arrival, "rate": rate, "max_concurrency": load.get("max_in_flight")}
-    if rate is None and load.get("users"):
-        return {"type_": "concurrent", "streams": load["users"]}
+    if users is not None:
+        return {"type_": "concurrent", "streams": users}
     return {"type_": "throughput", "max_concurrency": load.get("max_in_flight")}
 
 
@@ -103,7 +104,7 @@ def scenario(recording: Recording) -> dict[str, Any]:
     return {
         "metadata": {"name": f"fastload {recording.summary.run.id}"},
         "spec": {
-            "backend": {"kind": "openai_http", "target": plan["targets"][0]["url"], "model": plan["model"]},
+            "backend": {"kind": "openai_http", "target": plan["targets"][0]["url"], "model": model_of(plan)},
             "profile": profile,
             "data": [{"kind": "in_memory_dict", "data": {}}],  # the prompts are not in the recording
         },

@@ -47,7 +47,7 @@ def files(recording: Recording, name: str) -> list[ExportFile]:
         return [ExportFile(HLOG_FILE, lambda file: _write(file, text))]
     if not tagged:
         raise FastloadError("there is no percentile table of a run without latencies")
-    return [ExportFile(f"{tag.replace('@', '.')}.hgrm", partial(_write_table, counts)) for tag, counts in tagged]
+    return [ExportFile(f"{_escaped(tag.replace('@', '.', 1), '/')}.hgrm", partial(_write_table, counts)) for tag, counts in tagged]
 
 
 def write_hlog(path: Path, facts: RunFacts, samples: Samples) -> None:
@@ -114,13 +114,13 @@ def hlog(tagged: Sequence[Tagged], started: datetime, length_s: float, run_id: s
     for tag, counts in tagged:
         highest = int(highest_values(counts)[-1])
         # The maximum is shown in ms, as HdrHistogram's own writer does by default.
-        lines.append(f"Tag={_tag(tag)},0.000,{length_s:.3f},{highest / _MS_NS:.3f},{encode(counts)}")
+        lines.append(f"Tag={_escaped(tag, ', ')},0.000,{length_s:.3f},{highest / _MS_NS:.3f},{encode(counts)}")
     return "\n".join([*lines, ""])
 
 
-def _tag(text: str) -> str:
-    """Return a tag without what the log's lines are divided by."""
-    return "".join("_" if character in ", \t\r\n" else character for character in text)
+def _escaped(text: str, special: str) -> str:
+    """Return a text with these characters percent-encoded, so that no two become the same: what divides a log's lines, or paths."""
+    return "".join(f"%{ord(character):02X}" if character in special or character == "%" else character for character in text)
 
 
 def percentile_table(counts: Counts) -> str:

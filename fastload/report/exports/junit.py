@@ -77,7 +77,7 @@ def _validity(summary: Summary) -> ET.Element:
 
 def _case(gate: Gate, held: tuple[str, ...]) -> ET.Element:
     name = _clean(gate.name)
-    case = ET.Element("testcase", {"classname": f"{_SUITE}.slo", "name": name, "time": "0"})
+    case = ET.Element("testcase", {"classname": f"{_SUITE}.{gate.kind.lower()}", "name": name, "time": "0"})
     limit, told = _clean(gate.limit), f"{_clean(gate.value)}, limit {_clean(gate.limit)}, of {gate.samples} samples"
     if gate.hint:
         told += f": {_clean(gate.hint)}"
@@ -86,7 +86,9 @@ def _case(gate: Gate, held: tuple[str, ...]) -> ET.Element:
             case, "error", {"type": "INVALID", "message": f"not judged, the run is not valid (limit {limit})"}
         ).text = told
     elif gate.status not in held:
-        ET.SubElement(case, "failure", {"type": gate.status, "message": f"{_clean(gate.value)} is not {limit}"}).text = told
+        value = _clean(gate.value)
+        message = f"{value} is not {limit}" if gate.kind == "SLO" else f"{value} is {gate.status} ({limit})"
+        ET.SubElement(case, "failure", {"type": gate.status, "message": message}).text = told
     else:
         ET.SubElement(case, "system-out").text = f"{gate.status}: {told}"
     return case

@@ -19,6 +19,7 @@ from fastload.report.exports.llm_locust import csv_text
 from fastload.report.exports.llm_stress_summary import CATEGORIES, bottleneck, summary_row
 from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import ExportFile
+from fastload.report.plan_words import model_of
 from fastload.samples.layout import Outcome
 from fastload.stats.histogram import rank
 
@@ -46,7 +47,7 @@ def files(recording: Recording, _: str) -> list[ExportFile]:
     """Return the one file of this format."""
     ended = ended_requests(recording)
     run = recording.summary.run
-    common = {"run_id": run.id, "model": run.plan.get("model"), "label": None, "iteration": None}
+    common = {"run_id": run.id, "model": model_of(run.plan), "label": None, "iteration": None}
     now_s = recording.started_s + run.total_s
     # Vectors are worked on once; the rows after the requests are few.
     rows: list[Row] = [*_requests(recording, ended), *_few(recording, ended, now_s)]

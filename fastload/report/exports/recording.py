@@ -25,6 +25,7 @@ from fastload.stats.metrics import METRICS, Records, Values
 from fastload.stats.result import Summary
 
 SUMMARY: Final = "summary.json"
+REQUESTS: Final = "requests.csv"
 HISTOGRAMS: Final = "histograms.npz"
 TEXTS: Final = "requests.jsonl"
 TURN_SHIFT: Final = 40
@@ -41,6 +42,11 @@ class Recording:
     def __init__(self, directory: Path) -> None:
         self.directory: Final = directory if directory.is_dir() else directory.parent
         self._summary = directory / SUMMARY if directory.is_dir() else directory
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether every file is there; results of earlier versions have no histograms."""
+        return all((self.directory / name).exists() for name in (HISTOGRAMS, REQUESTS))
 
     @cached_property
     def summary(self) -> Summary:

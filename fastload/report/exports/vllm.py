@@ -21,6 +21,7 @@ from fastload.report.exports.recording import Recording
 from fastload.report.exports.registry import ExportFile
 from fastload.report.exports.token_rows import arrival_gaps_s
 from fastload.report.files.requests_file import LOAD_START_NS
+from fastload.report.plan_words import api_of, closed_loop, model_of, rate_of, users_of
 from fastload.stats.result import Quantiles
 
 METRICS: Final = {"ttft": "ttft", "tpot": "tpot", "itl": "itl", "e2el": "e2e"}
@@ -49,19 +50,19 @@ def files(recording: Recording, name: str) -> list[ExportFile]:
 def _setup(recording: Recording, ended: Ended) -> dict[str, Any]:
     plan = recording.summary.run.plan
     load = plan["load"]
-    api = plan["api"]
+    api = api_of(plan)
     backend = _BACKENDS.get(api, api)
     return {
         "date": recording.started.astimezone(UTC).strftime("%Y%m%d-%H%M%S"),
         "endpoint_type": backend,
         "backend": backend,
         "label": None,
-        "model_id": plan["model"],
+        "model_id": model_of(plan),
         "tokenizer_id": plan["prompts"].get("tokenizer"),
         "num_prompts": len(ended.records),
-        "request_rate": load["rate"] if load.get("rate") is not None else "inf",
+        "request_rate": "inf" if closed_loop(plan) else rate_of(plan),
         "burstiness": burstiness(load),
-        "max_concurrency": load.get("users") if load.get("rate") is None else load.get("max_in_flight"),
+        "max_concurrency": users_of(plan) if closed_loop(plan) else load.get("max_in_flight"),
     }
 
 

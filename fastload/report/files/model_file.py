@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from fastload.errors import FastloadError
+from fastload.report.files.documents import replace_text
 
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
@@ -21,12 +22,10 @@ def write_model(model: BaseModel, path: Path) -> None:
     Raises:
         FastloadError: the file cannot be written.
     """
-    beside = path.with_name(f".{path.name}.new")
     try:
-        beside.write_text(model.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
-        beside.replace(path)
+        replace_text(path, model.model_dump_json(by_alias=True, indent=2) + "\n")
     except OSError as error:
-        raise FastloadError(f"cannot write {path}: {error.strerror or error}", hint="give another --out") from None
+        raise FastloadError(f"cannot write {path}: {error.strerror or error}", hint="give another --json or --out") from None
 
 
 def read_model(kind: type[_Kind], path: Path) -> _Kind:

@@ -64,7 +64,7 @@ _NS_PER_MS: Final = 1e6
 
 
 def write_requests_csv(path: Path | str, facts: RunFacts, records: Records) -> None:
-    """Write every record to `path` as CSV (RFC 4180 without need for quotes, ASCII, LF).
+    """Write every record to `path` as CSV (RFC 4180, UTF-8, LF; only a target's name can need quotes).
 
     Raises:
         FastloadError: the file cannot be written.
@@ -82,7 +82,7 @@ def write_requests_csv(path: Path | str, facts: RunFacts, records: Records) -> N
 
 def _columns(facts: RunFacts, records: Records) -> dict[str, list[bytes]]:
     """Return the text of every column, by name."""
-    names = {index: target.name for index, target in enumerate(facts.plan.targets)}
+    names = {index: _quoted(target.name) for index, target in enumerate(facts.plan.targets)}
     outcomes = {int(kind): kind.name.lower() for kind in Outcome}
     measured = windows.measured(facts, records)
     status = records["status"]
@@ -110,6 +110,11 @@ def _columns(facts: RunFacts, records: Records) -> dict[str, list[bytes]]:
     for name in ("user", "worker", "attempts", "events", "coalesced", "body_bytes"):
         columns[name] = _cells(records[name])
     return columns
+
+
+def _quoted(name: str) -> str:
+    """Return a cell's text, in quotes where it would not be one cell without them."""
+    return '"' + name.replace('"', '""') + '"' if any(char in name for char in ',"\r\n') else name
 
 
 def _names(codes: NDArray[np.uint8], names: Mapping[int, str]) -> list[bytes]:

@@ -6,6 +6,7 @@ Columns it does not know are ignored; one that it needs and does not find is an 
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ def read_requests(path: Path) -> Stored:
                 parts.append(_block(path, line, names, lines, index))
                 line += len(lines)
     except OSError as error:
-        raise FastloadError(f"cannot read {path}: {error.strerror or error}", why="a comparison needs every request") from None
+        raise FastloadError(f"cannot read {path}: {error.strerror or error}", why="this needs every request of the run") from None
     if not parts:
         parts = [_block(path, line, names, [], index)]
     records, measured = (np.concatenate(columns) for columns in zip(*parts, strict=True))
@@ -75,7 +76,7 @@ def read_requests(path: Path) -> Stored:
 
 def _block(path: Path, first_line: int, names: list[str], lines: list[bytes], index: dict[bytes, int]) -> tuple[Records, Flags]:
     """Return the records of some lines and which of them are measured; new endpoints are entered into `index`."""
-    rows = [line.rstrip(b"\n").split(b",") for line in lines]
+    rows = [line.rstrip(b"\n").split(b",") if b'"' not in line else _quoted(line) for line in lines]
     for number, row in enumerate(rows, first_line):
         if len(row) != len(names):
             raise FastloadError(f"{path}:{number}: {len(row)} cells where {len(names)} are named", why="the file is damaged")
@@ -86,6 +87,11 @@ def _block(path: Path, first_line: int, names: list[str], lines: list[bytes], in
         raise FastloadError(f"{path} has no column {missing}", hint="was it written by this version of fastload?") from None
     except ValueError as bad:
         raise FastloadError(f"{path} is not what fastload writes", why=str(bad)) from None
+
+
+def _quoted(line: bytes) -> list[bytes]:
+    """Return the cells of a line with quotes in it (RFC 4180): those of a target whose name holds a comma or a quote."""
+    return [cell.encode() for row in csv.reader([line.decode("utf-8", "replace").rstrip("\n")]) for cell in row]
 
 
 def _stored(columns: Mapping[str, Sequence[bytes]], count: int, index: dict[bytes, int]) -> tuple[Records, Flags]:

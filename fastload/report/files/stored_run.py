@@ -25,7 +25,7 @@ from fastload.report.files.texts import StoredTexts
 from fastload.samples.layout import Outcome
 from fastload.stats.collected import Collected
 from fastload.stats.facts import HostFacts, RunFacts
-from fastload.stats.metrics import Records
+from fastload.stats.metrics import Records, final
 from fastload.stats.result import Summary
 
 _SUMMARY: Final = "summary.json"
@@ -51,18 +51,34 @@ def read_run(directory: Path) -> StoredRun:
     """
     summary = read_summary(directory / _SUMMARY)
     histograms = read_histograms(directory / _HISTOGRAMS)
-    if histograms.run_id != summary.run.id:
-        raise FastloadError(
-            f"the files in {directory} do not belong together",
-            why=f"{_SUMMARY} is of run {summary.run.id} and {_HISTOGRAMS} of run {histograms.run_id}",
-        )
+    stored = read_requests(directory / _REQUESTS)
+    check_of_one_run(directory, summary, stored, histograms)
     try:
         plan = Plan.model_validate(summary.run.plan)
     except ValidationError as error:
         raise FastloadError(f"the plan in {directory / _SUMMARY} is none", why=error.errors()[0]["msg"]) from None
-    records = _records(read_requests(directory / _REQUESTS), histograms.endpoints, directory)
+    records = _records(stored, histograms.endpoints, directory)
     facts = _facts(summary, plan, histograms, directory / _TEXTS)
     return StoredRun(summary, facts, Collected(facts.epoch_ns, histograms.table, histograms.seconds, records))
+
+
+def check_of_one_run(directory: Path, summary: Summary, stored: Stored, histograms: StoredHistograms | None) -> None:
+    """Refuse files that are not all of the same run, and a `requests.csv` that has lost rows, which nothing else would show.
+
+    Raises:
+        FastloadError: they differ in the run's id, or in how many requests completed, failed and were cancelled.
+    """
+    what = f"the files in {directory} do not belong together"
+    if histograms is not None and histograms.run_id != summary.run.id:
+        raise FastloadError(what, why=f"{_SUMMARY} is of run {summary.run.id} and {_HISTOGRAMS} of run {histograms.run_id}")
+    outcomes = final(stored.records)["outcome"]
+    completed, cancelled = (int(np.count_nonzero(outcomes == kind)) for kind in (Outcome.COMPLETED, Outcome.CANCELLED))
+    found = (completed, len(outcomes) - completed - cancelled, cancelled)
+    told = (summary.requests.completed, summary.requests.failed, summary.requests.cancelled)
+    if found != told:
+        words = "{} completed, {} failed and {} cancelled requests"
+        why = f"{_SUMMARY} tells of {words.format(*told)}, {_REQUESTS} of {words.format(*found)}"
+        raise FastloadError(what, why=why, hint="rows are missing, or one of the files is of another run")
 
 
 def _records(stored: Stored, endpoints: tuple[str, ...], directory: Path) -> Records:

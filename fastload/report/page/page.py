@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fastload.errors import FastloadError
+from fastload.report.files.documents import replace_text
 from fastload.report.page.plots import HEIGHT_PX, Plot, figure_json
 from fastload.report.page.style import BOOT, STYLE
 from fastload.report.page.tables import text
@@ -22,15 +23,13 @@ _CLOSED: Final = "base-uri 'none'; form-action 'none'"
 
 
 def write_page(page: str, path: Path) -> None:
-    """Write a page to `path`, all or nothing.
+    """Write a page to `path`, all or nothing; to a device or pipe as it is.
 
     Raises:
         FastloadError: the file cannot be written.
     """
-    beside = path.with_name(f".{path.name}.new")
     try:
-        beside.write_text(page, encoding="utf-8")
-        beside.replace(path)
+        replace_text(path, page)
     except OSError as error:
         raise FastloadError(f"cannot write {path}: {error.strerror or error}", hint="give another place") from None
 

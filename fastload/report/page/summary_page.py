@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import yaml
 
-from fastload.report.answer import TOKEN_SOURCES, answer
+from fastload.report.answer import answer, load, output_tokens, remarks
 from fastload.report.capacity import load_words
 from fastload.report.cost import cost_lines
 from fastload.report.custom import custom_lines
@@ -25,6 +25,7 @@ from fastload.report.files.histograms_file import read_histograms
 from fastload.report.files.json import read_summary
 from fastload.report.files.model_file import read_model
 from fastload.report.files.requests_file import read_requests
+from fastload.report.files.stored_run import check_of_one_run
 from fastload.report.page.capacity_sections import best_load, search_section, stress_sections
 from fastload.report.page.observed import observed_section
 from fastload.report.page.page import figures, page_of, write_page
@@ -45,6 +46,7 @@ from fastload.report.page.tables import (
     turn_table,
     worker_table,
 )
+from fastload.report.plan_words import model_of
 from fastload.report.words import count, plural, printable, rate, size
 from fastload.stats.result import Summary
 from fastload.stats.search_result import StressResult
@@ -62,7 +64,7 @@ def html_report(directory: Path) -> str:
     """Return the page of the result in `directory`; a `summary.json` itself does as well.
 
     Raises:
-        FastloadError: there is no result, it cannot be read, or the plotting library is missing.
+        FastloadError: there is no result, it cannot be read, its files are not of one run, or the plotting library is missing.
     """
     script = library()
     summary_file = directory / _SUMMARY if directory.is_dir() else directory
@@ -74,6 +76,8 @@ def html_report(directory: Path) -> str:
     stored = read_requests(requests_file) if requests_file.exists() else None
     histograms_file = summary_file.with_name(_HISTOGRAMS)
     histograms = read_histograms(histograms_file) if histograms_file.exists() else None
+    if stored is not None:
+        check_of_one_run(summary_file.parent, summary, stored, histograms)
     return page_of(_title(summary), _sections(Material(summary, stored, histograms)), script)
 
 
@@ -87,7 +91,7 @@ def write_html_report(directory: Path, path: Path) -> None:
 
 
 def _title(summary: Summary) -> str:
-    model = summary.run.plan.get("model")
+    model = model_of(summary.run.plan)
     targets = ", ".join(str(target.get("url", "")) for target in summary.run.plan.get("targets", []))
     return f"{model} at {targets}" if model else targets
 
@@ -122,13 +126,12 @@ def _felt(summary: Summary) -> str:
 
 def _head(summary: Summary) -> str:
     run, requests = summary.run, summary.requests
-    facts = _load(run.plan) if run.merged is None else []
+    asked = load(summary)
+    facts = [] if asked is None else [asked]
     facts += [f"{run.duration_s:.1f} s measured of {run.load_s:.1f} s of load", f"{max(run.total_s - run.load_s, 0):.1f} s drain"]
     ledger = f"{plural(requests.started, 'request')}: {count(requests.completed)} completed, {count(requests.failed)} failed, "
     ledger += f"{count(requests.cancelled)} cancelled"
-    if requests.missed:
-        ledger += f"; {plural(requests.missed, 'arrival')} missed"
-    notes = [note for note in (run.stop_reason, run.steady, "stopped early by Ctrl-C" if run.interrupted else None) if note]
+    notes = remarks(summary)
     notes += [
         f"merged: {part.id} from {part.host.hostname}, {part.started_at[:19].replace('T', ' ')} UTC" for part in run.merged or []
     ]
@@ -136,19 +139,6 @@ def _head(summary: Summary) -> str:
     when = run.started_at[:19].replace("T", " ")
     about = f"fastload {run.version}, {when} UTC, from {run.host.hostname}; {', '.join(facts)}"
     return f'<h1>{text(_title(summary))}</h1><p class="soft">{text(about)}</p><p>{text(ledger)}</p>{lines}'
-
-
-def _load(plan: dict[str, Any]) -> list[str]:
-    """Return the load in words. In an open loop the plan's number of users says nothing."""
-    load: dict[str, Any] = plan.get("load", {})
-    if load.get("stages"):
-        return [f"stages {load['stages']}"]
-    if load.get("rate") is not None:
-        return [f"{rate(load['rate'])} requests/s asked for"]
-    if plan.get("trace"):
-        return ["a trace replayed"]
-    users = load.get("users")
-    return [plural(users, "user")] if isinstance(users, int) else []
 
 
 def _verdict(summary: Summary) -> str:
@@ -183,7 +173,7 @@ def _throughput(summary: Summary) -> str:
         rows.append(("input tokens/s", rate(through.input_tokens_per_s)))
     if through.goodput_per_s is not None:
         rows.append(("goodput, requests/s", rate(through.goodput_per_s)))
-    rows.append(("tokens", f"{count(tokens.output)} output ({TOKEN_SOURCES[tokens.source]}), {count(tokens.input)} input"))
+    rows.append(("tokens", f"{output_tokens(summary)}, {count(tokens.input)} input"))
     rows += [("cost", line.removeprefix("Cost ").strip()) for line in cost_lines(summary.cost)]
     rows += [("metric", line) for line in custom_lines(summary)]
     return pairs(rows)
