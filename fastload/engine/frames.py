@@ -47,6 +47,8 @@ class FrameMaker:
         blocks = [worker.spec.block for worker in self._workers]
         alive = [worker.spec.block for worker in self._workers if not worker.ended]
         elapsed_s = max(now_ns - start_ns, 0) / 1e9
+        endpoints = () if self._endpoints is None else self._endpoints.frames(now_ns, numbers, self._in_flight(alive))
+        gaps = () if self._endpoints is None else self._endpoints.recent_gaps
         left_s = None if load.duration_s is None else max(load.duration_s - elapsed_s, 0.0)
         return LiveFrame(
             elapsed_s=elapsed_s,
@@ -74,9 +76,9 @@ class FrameMaker:
             level=steering.level,
             receive_clock="user" if any(b.counter("reads_user") > b.counter("reads_kernel") for b in blocks) else "kernel",
             part_done=self._part_done(elapsed_s, stopped_ns is not None),
-            endpoints=() if self._endpoints is None else self._endpoints.frames(now_ns, numbers, self._in_flight(alive)),
+            endpoints=endpoints,
             ranked_by="tokens" if self._endpoints is None else self._endpoints.ranking,
-            gates=live_gates(self._gates, numbers, self._names),
+            gates=live_gates(self._gates, numbers, self._names, endpoints, gaps),
         )
 
     def _stamp_lag_us(self, now_ns: int) -> float | None:

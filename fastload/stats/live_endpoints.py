@@ -26,7 +26,7 @@ from fastload.stats import kernels as k
 from fastload.stats import metrics
 from fastload.stats.collector import LIVE_SECONDS, Collector, LiveNumbers, errors_by_kind
 from fastload.stats.facts import EndpointFrame
-from fastload.stats.histogram import rank
+from fastload.stats.histogram import Counts, rank
 from fastload.stats.metrics import Records
 from fastload.stats.seconds import coarse_midpoints
 
@@ -73,6 +73,8 @@ class LiveEndpoints:
         self._gaps: deque[tuple[int, NDArray[np.uint64]]] = deque(maxlen=LIVE_SECONDS + 1)
         """Cumulated gaps of each server, once a second: adding up the histograms costs too much to do at every look."""
         self._gaps_ms: list[tuple[float | None, float | None]] = []
+        self.recent_gaps: Sequence[Counts] = ()
+        """Coarse histogram of each server's gaps of the last seconds, as of the last `frames`; empty before."""
         self._midpoints = coarse_midpoints()
 
     def frames(self, now_ns: int, numbers: LiveNumbers, in_flight: Sequence[int]) -> tuple[EndpointFrame, ...]:
@@ -139,7 +141,8 @@ class LiveEndpoints:
                 rows.append(np.concatenate([counts[:1], counts[1:].reshape(-1, per_bucket).sum(axis=1)]))
             self._gaps.append((now_ns, np.stack(rows)))
             before = self._gaps[0][1] if len(self._gaps) > 1 else np.zeros_like(self._gaps[0][1])
-            self._gaps_ms = [self._quantiles(row) for row in self._gaps[-1][1] - before]
+            self.recent_gaps = list(self._gaps[-1][1] - before)
+            self._gaps_ms = [self._quantiles(row) for row in self.recent_gaps]
         return self._gaps_ms
 
     def _quantiles(self, counts: NDArray[np.uint64]) -> tuple[float | None, float | None]:

@@ -14,7 +14,7 @@ import numpy as np
 from fastload.samples.layout import RECORD_SHORTENED, Outcome
 from fastload.stats import metrics
 from fastload.stats.collector import LiveNumbers
-from fastload.stats.facts import GateFrame
+from fastload.stats.facts import EndpointFrame, GateFrame
 from fastload.stats.histogram import Counts, rank
 from fastload.stats.metrics import METRICS, Records
 from fastload.stats.seconds import coarse_midpoints
@@ -24,31 +24,48 @@ from fastload.verdict.statistic import SPREADS, Statistic
 _MS: Final = 1e6
 
 
-def live_gates(gates: Iterable[Gate], numbers: LiveNumbers, endpoints: Sequence[str]) -> tuple[GateFrame, ...]:
-    """Return how each gate stands at the moment of `numbers`; `endpoints` are the targets' names in the order of the records."""
+def live_gates(
+    gates: Iterable[Gate],
+    numbers: LiveNumbers,
+    endpoints: Sequence[str],
+    each: Sequence[EndpointFrame] = (),
+    gaps: Sequence[Counts] = (),
+) -> tuple[GateFrame, ...]:
+    """Return how each gate stands at the moment of `numbers`.
+
+    Args:
+        gates: what is to hold.
+        numbers: of all servers together.
+        endpoints: the targets' names in the order of the records.
+        each: the numbers of each of several servers, in that order.
+        gaps: coarse histogram of the last seconds' gaps of each of them.
+    """
     made = []
     for gate in gates:
-        value = _value(gate, numbers, endpoints)
+        value = _value(gate, numbers, endpoints, each, gaps)
         shown = None if value is None else value / gate.scale
         text = f"{gate.name}{gate.shown_limit.replace(' ', '')}"
         made.append(GateFrame(text, shown, gate.unit, None if value is None else gate.holds(value)))
     return tuple(made)
 
 
-def _value(gate: Gate, numbers: LiveNumbers, endpoints: Sequence[str]) -> float | None:
+def _value(
+    gate: Gate, numbers: LiveNumbers, endpoints: Sequence[str], each: Sequence[EndpointFrame], gaps: Sequence[Counts]
+) -> float | None:
     """Return what a gate's subject comes to now, in the unit of its limit; None = no data, or no such thing before the end."""
     if gate.phase is not None:
         return None  # a stage is judged as a whole
-    recent = numbers.recent
+    recent, recent_gaps, shown = numbers.recent, numbers.recent_gaps, (numbers.requests_per_s, numbers.tokens_per_s)
     if gate.endpoint is not None:
-        recent = recent[recent["endpoint"] == endpoints.index(gate.endpoint)]
+        place = endpoints.index(gate.endpoint)
+        recent = recent[recent["endpoint"] == place]
+        recent_gaps = gaps[place] if gaps else np.zeros(0, dtype=np.uint64)
+        shown = (each[place].requests_per_s, each[place].tokens_per_s) if each else (None, None)
     if gate.subject == ERRORS:
         return _errors(recent, gate.stat)
     if gate.statistic is not None:
-        return _latency(gate.subject, gate.statistic, recent, numbers.recent_gaps if gate.endpoint is None else None)
-    if gate.endpoint is not None:
-        return None
-    return {"requests_per_s": numbers.requests_per_s, "output_tokens_per_s": numbers.tokens_per_s}.get(gate.subject)
+        return _latency(gate.subject, gate.statistic, recent, recent_gaps)
+    return dict(zip(("requests_per_s", "output_tokens_per_s"), shown, strict=True)).get(gate.subject)
 
 
 def _errors(recent: Records, kind: str | None) -> float | None:
@@ -59,10 +76,10 @@ def _errors(recent: Records, kind: str | None) -> float | None:
     return float(np.mean(outcome != Outcome.COMPLETED if kind is None else outcome == Outcome[kind.upper()]))
 
 
-def _latency(name: str, statistic: Statistic, recent: Records, gaps: Counts | None) -> float | None:
+def _latency(name: str, statistic: Statistic, recent: Records, gaps: Counts) -> float | None:
     formula = metrics.lateness if name == LATENESS else METRICS[name].values
     if formula is None:
-        return None if gaps is None else _of_gaps(gaps, statistic)
+        return _of_gaps(gaps, statistic)
     counted = (recent["outcome"] == Outcome.COMPLETED) & ((recent["flags"] & RECORD_SHORTENED) == 0)
     return statistic.of(metrics.present(formula(recent[counted])))
 

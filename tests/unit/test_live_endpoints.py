@@ -160,6 +160,25 @@ def test_gates_on_a_part_are_shown_by_that_part() -> None:
     assert values == [20.0, pytest.approx(100 / 3), 0.0, None, None]
 
 
+def test_gates_on_the_tokens_of_a_server() -> None:
+    """Gaps and rates of a target are those its panel shows."""
+    collector = Collector(EPOCH, len(NAMES), compiled())
+    collector.set_window(EPOCH, None)
+    live = LiveEndpoints(NAMES, collector, "tokens")
+    live.frames(NOW - 2 * SECOND, collector.snapshot(NOW - 2 * SECOND), [0, 0, 0])
+    rows, tokens = mixed()
+    collector.add_records(records(*rows))
+    collector.add_tokens(words(tokens))
+    numbers = collector.snapshot(NOW)
+    frames = live.frames(NOW, numbers, [3, 2, 1])
+    texts = ("itl.p99@a<1s", "itl.p50@b<1s", "requests_per_s@b>1", "output_tokens_per_s@a>1", "itl.p50@c<1s")
+    values = [gate.value for gate in live_gates(map(parse_gate, texts), numbers, NAMES, frames, live.recent_gaps)]
+    a, b, _ = frames
+    assert a.itl_p99_ms is not None
+    assert b.itl_p50_ms is not None
+    assert values == [a.itl_p99_ms / 1e3, b.itl_p50_ms / 1e3, b.requests_per_s, a.tokens_per_s, None]
+
+
 def test_a_gate_without_data_neither_holds_nor_misses() -> None:
     """Before anything was measured its value is None, and so is what it says."""
     gates = live_gates(
