@@ -88,6 +88,7 @@ def terminal(way_out: str = "", *, foreground: bool = True, stderr: int | None =
 
     def settle() -> None:
         os.dup2(writing, 3)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that runs the tests in the background has it ignored
         if foreground:
             os.setsid()
             os.close(os.open(os.ttyname(0), os.O_RDWR))  # the first terminal a session leader opens is its own

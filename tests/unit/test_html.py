@@ -211,7 +211,7 @@ def test_a_run_that_failed_is_not_called_valid_first(tmp_path: Path) -> None:
 def test_an_open_loop_has_no_users(tmp_path: Path) -> None:
     """The head names the rate or the stages that were asked for; the plan's one user is no load."""
     for load, words in (
-        (Load(rate=12.5, duration_s=10.0), "12.5 requests/s asked for"),
+        (Load(rate=12.5, duration_s=10.0), "12.5 requests/s (constant)"),
         (Load(stages="5/s@5s,5..60/s@10s"), "stages 5/s@5s,5..60/s@10s"),
         (Load(users=3), "3 users"),
     ):

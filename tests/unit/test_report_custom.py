@@ -13,7 +13,6 @@ from rich.console import Console
 from fastload import plugins
 from fastload.report.custom import custom_lines
 from fastload.report.files.json import write_summary
-from fastload.report.files.requests_csv import write_requests_csv
 from fastload.report.markdown import markdown
 from fastload.report.page.summary_page import html_report
 from fastload.report.text import print_summary
@@ -63,7 +62,6 @@ def test_every_report_has_it(summary: Summary, tmp_path: Path) -> None:
     print_summary(summary, Console(file=text, width=200))
     assert line in text.getvalue()
     write_summary(summary, tmp_path / "summary.json")
-    write_requests_csv(tmp_path / "requests.csv", facts(1, 0), collected([record()], []).records())
     assert "twice (\\<tokens\\>): mean 40" in markdown(summary)
     assert "twice (&lt;tokens&gt;): mean 40" in html_report(tmp_path)
 
