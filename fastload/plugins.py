@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fastload.errors import FastloadError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 Kind = Literal["dialects", "prompts", "metrics", "sinks", "gates"]
 KINDS: Final[Mapping[Kind, str]] = MappingProxyType(
@@ -55,10 +57,17 @@ def group_of(kind: Kind) -> str:
     return f"fastload.{kind}"
 
 
+def _entry_points(kind: Kind, name: str | None = None) -> EntryPoints:
+    from importlib.metadata import entry_points  # a run without plug-ins needs no package's metadata
+
+    group = group_of(kind)
+    return entry_points(group=group) if name is None else entry_points(group=group, name=name)
+
+
 def installed(kind: Kind) -> list[Plugin]:
     """Return what installed packages offer of a kind, sorted by name; nothing is loaded."""
     found = []
-    for point in entry_points(group=group_of(kind)):
+    for point in _entry_points(kind):
         package, version = (point.value, "") if point.dist is None else (point.dist.name, point.dist.version)
         found.append(Plugin(kind, point.name, package, version, point.value, point))
     return sorted(found, key=lambda plugin: (plugin.name, plugin.package))
@@ -71,13 +80,13 @@ def offer(kind: Kind, name: str, thing: object) -> None:
 
 def known(kind: Kind, name: str) -> bool:
     """Tell whether there is something of that kind and name."""
-    return (kind, name) in _OFFERED or bool(tuple(entry_points(group=group_of(kind), name=name)))
+    return (kind, name) in _OFFERED or bool(tuple(_entry_points(kind, name)))
 
 
 def names(kind: Kind) -> tuple[str, ...]:
     """Return every name of a kind."""
     offered = [name for offered, name in _OFFERED if offered == kind]
-    return tuple(sorted({*offered, *(point.name for point in entry_points(group=group_of(kind)))}))
+    return tuple(sorted({*offered, *(point.name for point in _entry_points(kind))}))
 
 
 def name_of(text: str) -> str:

@@ -6,7 +6,6 @@ nothing of commands. Invariant: on a host that has its own certificates and its 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable, MutableMapping
@@ -100,6 +99,8 @@ def knowing_localhost(resolve: Callable[..., Any]) -> Callable[..., Any]:
 
 def damaged_files(root: Path, program: Path) -> tuple[int, list[str]]:
     """Compare the unpacked tree with the sums it was built with; return (files compared, those that differ or are missing)."""
+    import hashlib
+
     lines = (root / SUMS).read_text().splitlines()
     bad = []
     for line in lines:

@@ -6,9 +6,8 @@ of the group `fastload.dialects`: a `Dialect`, or something to call without argu
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastload.dialects.anthropic import ANTHROPIC
 from fastload.dialects.base import Dialect
@@ -23,6 +22,9 @@ from fastload.dialects.rerank import RERANK
 from fastload.dialects.sglang import SGLANG
 from fastload.dialects.tgi import TGI
 from fastload.errors import FastloadError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 AUTO: Final = "auto"
 """Asks the server before the run; where none can be asked, it stands for the OpenAI chat API, which most servers speak."""
@@ -54,7 +56,7 @@ def built_in() -> tuple[Dialect, ...]:
 
 def dialect_names() -> tuple[str, ...]:
     """Return every name `get_dialect` takes, those of installed packages among them."""
-    return (AUTO, *sorted({*_DIALECTS, *(point.name for point in entry_points(group=GROUP))}))
+    return (AUTO, *sorted({*_DIALECTS, *(point.name for point in _entry_points())}))
 
 
 def get_dialect(name: str) -> Dialect:
@@ -77,11 +79,17 @@ def get_dialect(name: str) -> Dialect:
         from fastload.dialects.declared import load_dialect
 
         return load_dialect(Path(name))
-    for point in entry_points(group=GROUP, name=name):
+    for point in _entry_points(name):
         return _loaded(point)
     raise FastloadError(
         f"unknown API {name!r}", hint=f"known: {', '.join(dialect_names())}, http:METHOD, or a YAML file that declares one"
     )
+
+
+def _entry_points(name: str | None = None) -> EntryPoints:
+    from importlib.metadata import entry_points  # a run with a dialect of ours needs no package's metadata
+
+    return entry_points(group=GROUP) if name is None else entry_points(group=GROUP, name=name)
 
 
 def _loaded(point: EntryPoint) -> Dialect:

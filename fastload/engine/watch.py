@@ -49,8 +49,8 @@ FRAME_NS: Final = 250_000_000
 USER_SAMPLE_NS: Final = 100_000_000
 READY_TIMEOUT_NS: Final = 60_000_000_000
 """Building the first requests of a large prompt file takes seconds, not a minute."""
-START_DELAY_NS: Final = 20_000_000
-"""Between "go" and the load: all workers start at the same moment."""
+START_DELAY_NS: Final = 5_000_000
+"""Between "go" and the load: all workers start at the same moment. Each waits for it on a core of its own."""
 STOP_GRACE_NS: Final = 5_000_000_000
 """Beyond stop and drain; a worker that needs longer hangs."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import mimetypes
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -28,9 +28,6 @@ _AUDIO_FORMATS: Final[dict[str, str]] = {
 }
 _MOST_FILES: Final = 4096
 """Files kept as text at most; a data set that shows one image in many prompts must not read it each time."""
-
-mimetypes.add_type("image/webp", ".webp")
-mimetypes.add_type("audio/flac", ".flac")
 
 
 def embed_media(message: Message, folder: Path) -> Message:
@@ -85,10 +82,18 @@ def _embedded(url: str, folder: Path, kind: str) -> str:
     if url.startswith(_REMOTE):
         return url
     path = _local(url, folder)
+    _teach_types()
     media_type = mimetypes.guess_type(path.name)[0]
     if media_type is None or not media_type.startswith(_MAIN_TYPES[kind]):
         raise ItemError(f"the ending of {path} is none of an {kind.removesuffix('_url')}".replace("an video", "a video"))
     return f"data:{media_type};base64,{_base64(path)}"
+
+
+@cache
+def _teach_types() -> None:
+    """Add what older tables lack. Not done on import: the first use of the tables reads the system's, some milliseconds of work."""
+    mimetypes.add_type("image/webp", ".webp")
+    mimetypes.add_type("audio/flac", ".flac")
 
 
 def _local(text: str, folder: Path) -> Path:

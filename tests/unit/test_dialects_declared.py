@@ -153,7 +153,7 @@ def test_http_reads_nothing() -> None:
 def test_entry_point(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """An installed package offers a dialect, or what makes one, under a name."""
     point = EntryPoint("theirs", f"fastload.dialects.openai_chat:{value}", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group, name="theirs": [point] if name == "theirs" else [])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group, name="theirs": [point] if name == "theirs" else [])
     assert get_dialect("theirs") == OPENAI_CHAT
     assert "theirs" in registry.dialect_names()
 
@@ -169,7 +169,7 @@ def test_entry_point(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
 def test_bad_entry_points(monkeypatch: pytest.MonkeyPatch, value: str, said: str) -> None:
     """A package whose dialect cannot be had is one line that names it."""
     point = EntryPoint("theirs", value, registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group, name: [point])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group, name: [point])
     with pytest.raises(FastloadError) as caught:
         get_dialect("theirs")
     assert said in str(caught.value)
