@@ -30,6 +30,8 @@ LOAD = ("--model", "mock", "--users", "4", "--no-control")
 SECRET = "wonderland"
 HASH = "$2b$04$4.DXQ/6TnOAj/HPJ3wYcberV0/qKPivsT7TtFigjesOBOpRzy3TvS"
 """bcrypt's of SECRET, as crypt(3) computes it."""
+MEMORY = "--persistence.file="
+"""Debian's gateway keeps what it was given in a file otherwise, and serves that of an earlier one."""
 
 
 def free_port() -> int:
@@ -135,7 +137,7 @@ def test_the_gateway_keeps_the_end(tmp_path: Path) -> None:
     """After the run the gateway holds its last counters and its end, and Prometheus reads both from there."""
     port = free_port()
     with (
-        program("prometheus-pushgateway", port, f"--web.listen-address=127.0.0.1:{port}") as gateway,
+        program("prometheus-pushgateway", port, f"--web.listen-address=127.0.0.1:{port}", MEMORY) as gateway,
         prometheus(tmp_path, port) as url,
         mock(*ANSWERS) as server,
     ):
@@ -158,7 +160,7 @@ def test_a_gateway_with_a_password(tmp_path: Path, password: str) -> None:
     port = free_port()
     (tmp_path / "web.yml").write_text(json.dumps({"basic_auth_users": {"alice": HASH}}))
     flags = ("--duration", "2s", "--pushgateway-auth-env", "GATEWAY", *LOAD)
-    guarded = (f"--web.listen-address=127.0.0.1:{port}", f"--web.config.file={tmp_path / 'web.yml'}")
+    guarded = (f"--web.listen-address=127.0.0.1:{port}", f"--web.config.file={tmp_path / 'web.yml'}", MEMORY)
     with program("prometheus-pushgateway", port, *guarded) as gateway, mock(*ANSWERS) as server:
         env = {"GATEWAY": f"alice:{password}"}
         finished = run(tmp_path, "--host", server.url, "--pushgateway", gateway, *flags, env=env)
