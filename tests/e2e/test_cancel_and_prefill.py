@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import Finished, Mock, mock, run
+from tests.support.process import Finished, Mock, mock, only_busy, run
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +67,7 @@ def test_prefills_in_flight_are_limited(server: Mock, tmp_path: Path) -> None:
     assert most == 1
     assert result.summary["requests"]["completed"] == server.settled()["completed"] == 60
     assert result.summary["latency_ms"]["ttft_scheduled"]["p90"] > 100
-    assert result.summary["generator"]["valid"]
+    assert result.summary["generator"]["valid"] or only_busy(result.summary)
 
 
 def test_texts_are_kept_when_asked_for(server: Mock, tmp_path: Path) -> None:

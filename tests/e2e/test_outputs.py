@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import jsonschema
 import pytest
 
-from tests.support.process import Mock, fastload, mock, object_of, run
+from tests.support.process import Mock, fastload, has_verdict, mock, object_of, run
 
 SCHEMA = Path(__file__).parents[2] / "fastload" / "report" / "summary.schema.json"
 SMALL = ("--model", "mock", "--users", "3", "--requests", "9", "--spawn-rate", "1000")
@@ -65,6 +65,7 @@ def test_stored_result_can_be_printed_again(server: Mock, tmp_path: Path) -> Non
 def test_gates_that_hold_exit_0(server: Mock, tmp_path: Path) -> None:
     """Every gate is listed with its value, its limit and PASS, and goodput counts the requests that met them."""
     done = run(tmp_path, "--host", server.url, *SMALL, "--slo", "ttft.p99<5s", "--slo", "e2e.p50>=50ms")
+    has_verdict(done)
     checks = done.summary["verdict"]["checks"]
     assert [check["status"] for check in checks] == ["PASS", "PASS"]
     assert checks[0]["value"] * 1000 == pytest.approx(done.summary["latency_ms"]["ttft"]["p99"])  # in the gate's unit, s

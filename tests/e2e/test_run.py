@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from tests.support.process import Finished, Mock, mock, run
+from tests.support.process import Finished, Mock, mock, only_busy, run
 
 TOKENS: Final = 20
 
@@ -70,7 +70,8 @@ def test_one_connection_per_user(fifty: Both) -> None:
 def test_nothing_is_lost(fifty: Both) -> None:
     """Every sample that was written was read, and the run is valid."""
     generator = fifty.result.summary["generator"]
-    assert (generator["valid"], generator["samples_lost"]) == (True, 0)
+    assert generator["samples_lost"] == 0
+    assert generator["valid"] or only_busy(fifty.result.summary)
     assert sum(worker["samples_read"] for worker in generator["workers"]) == fifty.truth["tokens"] + fifty.truth["requests"]
 
 
